@@ -1,0 +1,144 @@
+"""Every error that Dreamlake raises on purpose, in one tree.
+
+::
+
+    DreamlakeError
+    ├── UsageError (ValueError)           an argument that cannot mean anything
+    │   ├── InvalidIdError                not a resource id, or of the wrong kind
+    │   └── InvalidTargetError            not a space, episode, path or URI
+    ├── FrameIndexError (IndexError)      a frame or a time outside of the clip
+    ├── MissingExtraError (ImportError)   an optional part is not installed
+    ├── SourceError                       a local file that cannot be taken
+    │   ├── SourceNotFoundError (FileNotFoundError)
+    │   ├── UnsupportedTypeError          a type that Dreamlake does not know
+    │   ├── MediaError                    content that cannot be read as its type
+    │   └── FileChangedError              the file changed while it was read
+    ├── LakeError                         the lake answered, and said no
+    │   ├── RequestError                  400, 409, 413, 422: the request was wrong
+    │   ├── AccessError                   401, 403: the key does not reach this
+    │   ├── NotFoundError (LookupError)   404: there is no such thing
+    │   └── ServerError                   5xx: the lake failed
+    ├── LakeUnreachableError (ConnectionError)   no answer at all
+    ├── UploadPausedError                 sent in part; the next run resumes
+    ├── ProcessingError                   uploaded, but the lake could not process it
+    └── IntegrityError                    bytes that do not match their hash
+
+Where a builtin names the same thing, the error is that builtin too, so ``except IndexError`` and
+``except FileNotFoundError`` work as everywhere in Python.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessError",
+    "DreamlakeError",
+    "FileChangedError",
+    "FrameIndexError",
+    "IntegrityError",
+    "InvalidIdError",
+    "InvalidTargetError",
+    "LakeError",
+    "LakeUnreachableError",
+    "MediaError",
+    "MissingExtraError",
+    "NotFoundError",
+    "ProcessingError",
+    "RequestError",
+    "ServerError",
+    "SourceError",
+    "SourceNotFoundError",
+    "UnsupportedTypeError",
+    "UploadPausedError",
+    "UsageError",
+]
+
+
+class DreamlakeError(Exception):
+    """The root: catch it to catch everything that Dreamlake raises on purpose."""
+
+
+class UsageError(DreamlakeError, ValueError):
+    """An argument that cannot mean anything."""
+
+
+class InvalidIdError(UsageError):
+    """Text that is not a resource id or an ObjectId, or an id of the wrong kind."""
+
+
+class InvalidTargetError(UsageError):
+    """Text that is not a space, an episode, a path or a URI."""
+
+
+class FrameIndexError(DreamlakeError, IndexError):
+    """A frame number or a time outside of the clip."""
+
+
+class MissingExtraError(DreamlakeError, ImportError):
+    """An optional part of Dreamlake is not installed."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs an extra: pip install 'dreamlake[{extra}]'")
+
+
+class SourceError(DreamlakeError):
+    """A local file that cannot be taken."""
+
+
+class SourceNotFoundError(SourceError, FileNotFoundError):
+    """There is no file at that path."""
+
+
+class UnsupportedTypeError(SourceError):
+    """A file type that Dreamlake does not know."""
+
+
+class MediaError(SourceError):
+    """Content that cannot be read as the type its name promises."""
+
+
+class FileChangedError(SourceError):
+    """The file changed while it was being read, so nothing of it was registered."""
+
+
+class LakeError(DreamlakeError):
+    """The lake answered, and said no.
+
+    Attributes:
+        status: the HTTP status of the answer.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RequestError(LakeError):
+    """The lake found the request itself wrong (400, 409, 413, 422)."""
+
+
+class AccessError(LakeError):
+    """The API key is missing, unknown or does not reach this (401, 403)."""
+
+
+class NotFoundError(LakeError, LookupError):
+    """The lake has no such thing, or not for this key (404)."""
+
+
+class ServerError(LakeError):
+    """The lake failed while answering (5xx)."""
+
+
+class LakeUnreachableError(DreamlakeError, ConnectionError):
+    """No answer from the lake at all."""
+
+
+class UploadPausedError(DreamlakeError):
+    """An upload stopped part-way; what was sent is kept and the next run resumes."""
+
+
+class ProcessingError(DreamlakeError):
+    """The file was uploaded, but the lake could not process it."""
+
+
+class IntegrityError(DreamlakeError):
+    """Bytes that do not match the hash they are stored under."""
