@@ -1,0 +1,203 @@
+"""The exact index of a video: for every displayed frame when it is shown and where it is stored.
+
+It is made once at ingest by walking the packets, kept as ``frames.npz`` beside the playlist, and answers every
+question about time and frames with no network and no decoding. Packets are numbered in decode order over the whole
+video, frames in display order; everything else is derived from the two.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from io import BytesIO
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamlake.core.timeline import Timeline
+from dreamlake.errors import IntegrityError
+
+__all__ = ["DROPPABLE", "KEY", "LEADING", "FrameIndex", "IndexHeader"]
+
+VERSION = 1
+
+KEY = 1  # decoding may begin here
+DROPPABLE = 2  # no other packet refers to it
+LEADING = 4  # shown before the key packet it follows: decodes only from the key packet before that one (open GOP)
+
+Ints = NDArray[np.int64]
+
+
+class IndexHeader(msgspec.Struct, rename="camel", kw_only=True):
+    """What holds for the whole video.
+
+    Attributes:
+        codec: of the stored packets, FFmpeg's name.
+        container: of the segments, ``mpegts`` or ``mp4``; None for a file that is read as it is.
+        width: pixels of a decoded picture, before rotation.
+        height: pixels of a decoded picture, before rotation.
+        rotation: degrees clockwise that a picture is turned for display: 0, 90, 180 or 270.
+        time_base: of ``pts``, numerator and denominator of a second.
+        end_pts: when the last frame leaves the display.
+        fps: average frames per second, numerator and denominator.
+        init_hash: SHA-256 of the fMP4 initialisation section.
+        transcoded_from: the original codec, when the packets are not the original's.
+        has_audio: whether the segments carry sound.
+        color_space: of the decoded pictures where the packets do not say it (ITU-T H.273 matrix coefficients).
+        color_range: 1 limited, 2 full, 0 not said.
+    """
+
+    codec: str
+    width: int
+    height: int
+    time_base: tuple[int, int]
+    end_pts: int
+    fps: tuple[int, int]
+    rotation: int = 0
+    container: str | None = None
+    init_hash: str | None = None
+    transcoded_from: str | None = None
+    has_audio: bool = False
+    color_space: int = 2
+    color_range: int = 0
+    version: int = VERSION
+
+
+@dataclass(frozen=True, eq=False)
+class FrameIndex:
+    """The index in memory.
+
+    Attributes:
+        header: what holds for the whole video.
+        pts: (N,) presentation time of each frame in the source's own time base, increasing.
+        frame_packet: (N,) the packet that decodes to each frame.
+        packet_flags: (P,) KEY, DROPPABLE and LEADING of each packet.
+        segment_packet: (S + 1,) the first packet of each segment, and P.
+        segment_sha256: (S, 32) uint8 digest of each segment's bytes; (0, 32) for a file that is read as it is.
+        segment_size: (S,) bytes of each segment.
+    """
+
+    header: IndexHeader
+    pts: Ints
+    frame_packet: Ints
+    packet_flags: NDArray[np.uint8]
+    segment_packet: Ints
+    segment_sha256: NDArray[np.uint8]
+    segment_size: Ints
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def segments(self) -> int:
+        """How many segments there are."""
+        return len(self.segment_packet) - 1
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """When each frame is shown, in seconds from the first one."""
+        numerator, denominator = self.header.time_base
+        ticks = self.pts - self.pts[0]
+        end = (self.header.end_pts - int(self.pts[0])) * numerator / denominator
+        return Timeline(ticks * numerator / denominator, end)
+
+    @cached_property
+    def packet_frame(self) -> Ints:
+        """(P,) the frame that each packet decodes to; -1 for packets that are decoded and not displayed."""
+        frames = np.full(len(self.packet_flags), -1, np.int64)
+        frames[self.frame_packet] = np.arange(len(self.pts))
+        return frames
+
+    @cached_property
+    def packet_entry(self) -> Ints:
+        """(P,) the key packet from which each packet decodes: the last one, or for leading packets the one before."""
+        numbers = np.arange(len(self.packet_flags))
+        keys = np.flatnonzero(self.packet_flags & KEY)
+        if not len(keys) or keys[0] != 0:
+            keys = np.concatenate([[0], keys])
+        nth = np.searchsorted(keys, numbers, side="right") - 1
+        nth -= (self.packet_flags & LEADING != 0) & (nth > 0)
+        return keys[nth].astype(np.int64)
+
+    @property
+    def fps(self) -> float:
+        """Average frames per second."""
+        return float(Fraction(*self.header.fps))
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """Width and height of a displayed picture, in pixels, after rotation."""
+        size = (self.header.width, self.header.height)
+        return size[::-1] if self.header.rotation % 180 else size
+
+    def segment_of(self, packet: int) -> int:
+        """The segment that holds a packet."""
+        return int(np.searchsorted(self.segment_packet, packet, side="right")) - 1
+
+    def segment_name(self, segment: int) -> str:
+        """The 16 hex digits that a segment's chunk is named by."""
+        return bytes(self.segment_sha256[segment]).hex()[:16]
+
+    def needs_previous(self) -> NDArray[np.bool_]:
+        """(N,) whether a frame decodes only with the help of the segment before its own (open GOP)."""
+        entries = self.packet_entry[self.frame_packet]
+        own = self.segment_packet[np.searchsorted(self.segment_packet, self.frame_packet, side="right") - 1]
+        return entries < own
+
+    def segment_spans(self) -> list[tuple[float, float]]:
+        """(start, duration) of each segment in seconds; together they cover the video without a gap."""
+        frames = self.packet_frame
+        starts = []
+        for first, last in zip(self.segment_packet[:-1], self.segment_packet[1:], strict=True):
+            inside = frames[first:last]
+            shown = inside[inside >= 0]
+            starts.append(float(self.timeline.times[shown.min()]) if len(shown) else self.timeline.end)
+        ends = [*starts[1:], self.timeline.end]
+        return [(start, max(0.0, end - start)) for start, end in zip(starts, ends, strict=True)]
+
+    def to_bytes(self) -> bytes:
+        """``frames.npz``: the same index always gives the same bytes."""
+        out = BytesIO()
+        np.savez_compressed(
+            out,
+            header=np.frombuffer(msgspec.json.encode(self.header), np.uint8),
+            # Differences repeat, so they compress to almost nothing.
+            pts=np.diff(self.pts, prepend=0),
+            frame_packet=np.diff(self.frame_packet, prepend=0),
+            packet_flags=self.packet_flags,
+            segment_packet=self.segment_packet,
+            segment_sha256=self.segment_sha256,
+            segment_size=self.segment_size,
+        )
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> FrameIndex:
+        """Read ``frames.npz``.
+
+        Raises:
+            IntegrityError: damaged, contradictory, or written by a newer Dreamlake.
+        """
+        try:
+            with np.load(BytesIO(data), allow_pickle=False) as arrays:
+                header = msgspec.json.decode(arrays["header"].tobytes(), type=IndexHeader)
+                index = cls(
+                    header,
+                    np.cumsum(arrays["pts"]),
+                    np.cumsum(arrays["frame_packet"]),
+                    arrays["packet_flags"],
+                    arrays["segment_packet"],
+                    arrays["segment_sha256"],
+                    arrays["segment_size"],
+                )
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
+            raise IntegrityError(f"the frame index is damaged: {error}") from error
+        if header.version > VERSION:
+            raise IntegrityError(f"the frame index has version {header.version}; this Dreamlake reads up to {VERSION}")
+        packets = len(index.packet_flags)
+        if not len(index) or index.frame_packet.max() >= packets or index.segment_packet[-1] != packets:
+            raise IntegrityError("the frame index contradicts itself")
+        return index

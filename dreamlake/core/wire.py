@@ -1,0 +1,209 @@
+"""What goes over the wire: the only definition of every request and answer, used by client and server.
+
+JSON is camelCase. Unknown fields are ignored, because older and newer clients exist; wrong types are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from dreamlake.core.parts import MAX_PARTS, CompletedPart
+
+__all__ = [
+    "AssetCreated", "AssetPage", "AssetStatus", "CompleteUpload", "CreateAsset", "InitUpload", "Me", "PartDone",
+    "PartsDone", "Problem", "RegisterAsset", "Registered", "SignParts", "SignedParts", "Success", "UploadStarted",
+    "UploadTarget", "VideoMeta",
+]  # fmt: skip
+
+Hash16 = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$", description="the first 16 hex digits of the SHA-256")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="the full SHA-256, 64 hex digits")]
+Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+ObjectId = Annotated[str, Meta(pattern=r"^[0-9a-f]{24}$")]
+PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS)]
+Size = Annotated[int, Meta(ge=0, le=5 * 1024**4, description="bytes")]
+Text = Annotated[str, Meta(min_length=1, max_length=1024)]
+
+AssetStatus = Literal["uploaded", "processing", "ready", "failed"]
+
+
+class Problem(Struct, rename="camel"):
+    """An error as RFC 9457 problem details."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+
+
+# -- uploads -------------------------------------------------------------------------------------------------------
+
+
+class InitUpload(Struct, rename="camel"):
+    """Begin a multipart upload."""
+
+    owner: Slug
+    project: Slug
+    hash: Hash16
+    content_type: str = "application/octet-stream"
+    sha256: Sha256 | None = None
+    size: Size | None = None
+    part_size: Size | None = None
+
+
+class UploadStarted(Struct, rename="camel"):
+    """Where to send the parts; with ``exists`` the same bytes are already staged and nothing need be sent."""
+
+    upload_id: str
+    key: str
+    exists: bool = False
+
+
+class UploadTarget(Struct, rename="camel"):
+    """An upload in progress."""
+
+    upload_id: Text
+    key: Text
+
+
+class SignParts(UploadTarget, rename="camel", kw_only=True):
+    """Ask for presigned URLs; ``checksums`` maps part numbers to base64 SHA-256 digests that the PUT must match."""
+
+    part_numbers: Annotated[list[PartNumber], Meta(max_length=1000)]
+    checksums: dict[str, str] | None = None
+
+
+class SignedParts(Struct, rename="camel"):
+    """Part number to the presigned URL to PUT it to."""
+
+    parts: dict[str, str]
+
+
+class PartDone(Struct, rename="camel"):
+    """A part that the storage has; the size in bytes."""
+
+    part_number: int
+    etag: str
+    size: int
+
+
+class PartsDone(Struct, rename="camel"):
+    """Which parts the storage has; ``expired`` when it no longer knows the upload."""
+
+    expired: bool
+    parts: list[PartDone]
+
+
+class CompleteUpload(UploadTarget, rename="camel", kw_only=True):
+    """Join the parts into the staged file."""
+
+    parts: Annotated[list[CompletedPart], Meta(min_length=1, max_length=MAX_PARTS)]
+
+
+class Success(Struct, rename="camel"):
+    """It is done."""
+
+    success: bool = True
+
+
+# -- assets of the storage service ---------------------------------------------------------------------------------
+
+
+class RegisterAsset(Struct, rename="camel"):
+    """Make an asset of a staged file."""
+
+    name: Text
+    owner: Slug
+    project: Slug
+    staging_hash: Hash16
+    episode_id: str | None = None
+    format: Literal["vtt", "srt", "jsonl", "csv"] | None = None
+    file_size: Size | None = None
+
+
+class Registered(Struct, rename="camel"):
+    """The asset's ObjectId and how far it is."""
+
+    id: str
+    status: AssetStatus
+
+
+class VideoMeta(Struct, rename="camel", kw_only=True, omit_defaults=False):
+    """The sidecar ``{owner}/{project}/videos/{id}/meta.json``.
+
+    Durations are in seconds, sizes in bytes and pixels. Fields from ``fps`` on are None until the status is ready.
+    ``progress`` (0 to 1) is only in answers, while the status is processing.
+    """
+
+    id: str
+    owner: str
+    project: str
+    name: str
+    status: AssetStatus
+    hash: str
+    sha256: str
+    size: int
+    created_at: str
+    updated_at: str
+    error: str | None = None
+    progress: float | None = None
+    fps: float | None = None
+    duration: float | None = None
+    duration_sec: float | None = None
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    codec: str | None = None
+    rotation: int | None = None
+    has_audio: bool | None = None
+    streams: list[str] = []
+    index: str | None = None
+
+
+class AssetPage(Struct, rename="camel"):
+    """One page of a listing, newest last; ``next_cursor`` asks for the next one."""
+
+    items: list[VideoMeta]
+    next_cursor: str | None = None
+
+
+# -- the catalog ---------------------------------------------------------------------------------------------------
+
+
+class CreateAsset(Struct, rename="camel", kw_only=True):
+    """Give an asset of the storage service its name. Fields that are not named here are kept as metadata."""
+
+    namespace: Slug
+    space: Slug
+    name: Text
+    episode_name: Slug | None = None
+    bss_video_id: ObjectId | None = None
+    bss_audio_id: ObjectId | None = None
+    bss_image_id: ObjectId | None = None
+    bss_label_id: ObjectId | None = None
+    bss_text_track_id: ObjectId | None = None
+
+
+class AssetCreated(Struct, rename="camel"):
+    """The catalog's records of an asset, and the signed URL that starts its processing."""
+
+    id: str
+    node_id: str
+    project_id: str
+    episode_id: str | None
+    folder_id: str | None
+    filename: str
+    lambda_url: str | None
+
+
+class Me(Struct, rename="camel"):
+    """Who the caller is: the namespace that is used when none is named."""
+
+    namespace: str
+
+
+def decode_json(data: bytes, kind: Any) -> Any:
+    """Read JSON into a struct; a thin door so that callers need no encoder of their own."""
+    return msgspec.json.decode(data, type=kind)
