@@ -1,0 +1,1 @@
+"""PyAV behind plain blocking functions over files and bytes: no network, no event loop, no lake."""

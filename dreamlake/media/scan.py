@@ -1,0 +1,195 @@
+"""Walking the packets of a file once: what is in it, in decode order, without decoding anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from dreamlake.core.frameindex import DROPPABLE, KEY, LEADING, FrameIndex, IndexHeader
+from dreamlake.core.segments import decode_times, plan_segments
+from dreamlake.errors import MediaError
+from dreamlake.media.container import best_video, open_media
+from dreamlake.media.nal import droppable_test
+
+__all__ = ["Scan", "check_video", "scan"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What walking a file found.
+
+    Attributes:
+        index: of the file, cut into the segments it will have; their digests are not known yet.
+        packet_bytes: (P,) size of each video packet.
+        packet_pts: (P,) presentation times in decode order.
+        packet_dts: (P,) decoding times, made here because containers lack them or have them wrong.
+        begin: seconds of the earliest decoding time of any stream; below zero where frames are reordered.
+        audio_codec: of the first audio stream; None when there is none.
+    """
+
+    index: FrameIndex
+    packet_bytes: NDArray[np.int64]
+    packet_pts: NDArray[np.int64]
+    packet_dts: NDArray[np.int64]
+    begin: Fraction
+    audio_codec: str | None
+
+
+def check_video(path: Path) -> None:
+    """Make sure that a file is a video that can be read to its end, without reading all of it.
+
+    Raises:
+        MediaError: not a video, no video stream, cut short, or its first frame does not decode.
+    """
+    size = path.stat().st_size
+    with open_media(path) as container:
+        stream = best_video(container, path.name)
+        last = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+    if last > size:
+        raise MediaError(f"{path.name}: cut short: its frames reach to byte {last}, and the file has {size}")
+    _first_frame(path)
+
+
+def _first_frame(path: Path) -> VideoFrame:
+    """The first picture: what a decoder knows and the container does not say."""
+    with open_media(path) as container:
+        for frame in container.decode(best_video(container, path.name)):
+            return frame
+    raise MediaError(f"{path.name}: not one frame can be decoded")
+
+
+def scan(path: Path) -> Scan:
+    """Walk all packets of a file and index every displayed frame.
+
+    Raises:
+        MediaError: not a video, damaged, or cut short.
+    """
+    pts: list[int] = []
+    durations: list[int] = []
+    sizes: list[int] = []
+    flags: list[int] = []
+    shown: list[bool] = []
+    begin = Fraction(0)
+    first = _first_frame(path)
+    with open_media(path) as container:
+        stream = best_video(container, path.name)
+        audio = next(iter(container.streams.audio), None)
+        droppable = droppable_test(stream.codec_context.name, stream.codec_context.extradata)
+        for packet in container.demux([s for s in (stream, audio) if s is not None]):
+            if packet.stream is not stream:
+                begin = min(begin, (packet.dts or 0) * Fraction(packet.time_base))
+                continue
+            if not packet.size:
+                continue
+            if packet.is_corrupt:
+                raise MediaError(f"{path.name}: damaged or cut short at frame {len(pts)}")
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is None:
+                raise MediaError(f"{path.name}: frame {len(pts)} has no time")
+            pts.append(time)
+            durations.append(packet.duration or 0)
+            sizes.append(packet.size)
+            shown.append(not packet.is_discard)
+            flags.append(KEY * packet.is_keyframe | DROPPABLE * droppable(packet))
+        if stream.frames > len(pts):
+            raise MediaError(f"{path.name}: cut short: {len(pts)} of {stream.frames} frames are there")
+        if not any(shown):
+            raise MediaError(f"{path.name}: holds no frames")
+        packet_pts, packet_bytes = np.array(pts, np.int64), np.array(sizes, np.int64)
+        packet_dts = decode_times(packet_pts)
+        begin = min(begin, int(packet_dts[0]) * Fraction(stream.time_base or 1))
+        index = _index(stream, first, packet_pts, np.array(durations), np.array(flags, np.uint8), np.array(shown))
+        index = _cut(index, packet_pts, packet_bytes)
+        return Scan(index, packet_bytes, packet_pts, packet_dts, begin, audio.codec.canonical_name if audio else None)
+
+
+def _index(
+    stream: VideoStream,
+    first: VideoFrame,
+    pts: NDArray[np.int64],
+    durations: NDArray[np.int64],
+    flags: NDArray[np.uint8],
+    shown: NDArray[np.bool_],
+) -> FrameIndex:
+    """The index of the whole file as one segment; arrays are in decode order."""
+    context = stream.codec_context
+    _mark_leading(pts, flags)
+    displayed = np.flatnonzero(shown)
+    frame_packet = displayed[np.argsort(pts[displayed], kind="stable")]
+    frame_pts = pts[frame_packet]
+    end = int(frame_pts[-1]) + _last_duration(frame_pts, int(durations[frame_packet[-1]]), stream)
+    time_base = Fraction(stream.time_base or Fraction(1, 90_000))
+    fps = _fps(len(frame_pts), (end - int(frame_pts[0])) * time_base, stream.average_rate)
+    header = IndexHeader(
+        codec=context.codec.canonical_name,
+        width=context.width,
+        height=context.height,
+        rotation=-first.rotation // 90 * 90 % 360,
+        color_space=first.colorspace,
+        color_range=first.color_range,
+        time_base=(time_base.numerator, time_base.denominator),
+        end_pts=end,
+        fps=(fps.numerator, fps.denominator),
+        has_audio=bool(stream.container.streams.audio),
+    )
+    return FrameIndex(
+        header,
+        frame_pts,
+        frame_packet,
+        flags,
+        np.array([0, len(flags)], np.int64),
+        np.zeros((0, 32), np.uint8),
+        np.zeros(0, np.int64),
+    )
+
+
+def _cut(index: FrameIndex, pts: NDArray[np.int64], packet_bytes: NDArray[np.int64]) -> FrameIndex:
+    keys = np.flatnonzero(index.packet_flags & KEY)
+    if not len(keys) or keys[0] != 0:
+        keys = np.concatenate([[0], keys])
+    numerator, denominator = index.header.time_base
+    starts = (pts[keys] - index.pts[0]) * numerator / denominator
+    cuts = plan_segments(keys, starts, index.timeline.end, packet_bytes)
+    return FrameIndex(
+        index.header,
+        index.pts,
+        index.frame_packet,
+        index.packet_flags,
+        cuts,
+        index.segment_sha256,
+        index.segment_size,
+    )
+
+
+def _mark_leading(pts: NDArray[np.int64], flags: NDArray[np.uint8]) -> None:
+    """Flag packets that follow a key packet and are shown before it: they may refer to the GOP before (open GOP)."""
+    keys = np.flatnonzero(flags & KEY)
+    if not len(keys):
+        return
+    nth = np.searchsorted(keys, np.arange(len(pts)), side="right") - 1
+    after_key = nth >= 0
+    leading = after_key & (pts < pts[keys[np.maximum(nth, 0)]])
+    flags[leading] |= LEADING
+
+
+def _last_duration(pts: NDArray[np.int64], duration: int, stream: VideoStream) -> int:
+    if duration > 0:
+        return duration
+    if len(pts) > 1:
+        return max(1, int(np.median(np.diff(pts))))
+    rate = stream.average_rate or Fraction(25)
+    return max(1, round(1 / (rate * Fraction(stream.time_base or 1))))
+
+
+def _fps(frames: int, seconds: Fraction, declared: Fraction | None) -> Fraction:
+    """The declared rate where the frames bear it out to half a percent, else frames per second as counted."""
+    counted = Fraction(frames) / seconds if seconds > 0 else Fraction(declared or 25)
+    if declared and abs(declared - counted) <= counted / 200:
+        return Fraction(declared)
+    return counted.limit_denominator(1_000_000)
