@@ -1,0 +1,1 @@
+"""The storage service: it owns the bytes, their sidecars, chunks and playlists, and it dispatches lambdas."""

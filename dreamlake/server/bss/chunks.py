@@ -1,0 +1,33 @@
+"""Chunks: the segments that all assets share, to signed URLs only."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from litestar import Request, Response, get
+
+from dreamlake.server.bss.objects import IMMUTABLE, object_response
+from dreamlake.server.errors import Refused
+from dreamlake.server.lake import Lake, verified
+
+__all__ = ["chunk"]
+
+_NAME = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?\.(ts|m4s|mp4|jsonl|vtt)")
+_TYPES = {
+    "ts": "video/mp2t",
+    "m4s": "video/iso.segment",
+    "mp4": "video/mp4",
+    "jsonl": "application/x-ndjson",
+    "vtt": "text/vtt",
+}
+
+
+@get("/chunks/{name:str}")
+async def chunk(request: Request[Any, Any, Any], lake: Lake, name: str) -> Response[Any]:
+    """The bytes of one chunk."""
+    verified(lake, request)
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise Refused(404, "there is no such chunk")
+    return await object_response(lake.storage, f"chunks/{name}", request, _TYPES[match[1]], IMMUTABLE)

@@ -1,0 +1,41 @@
+"""Dispatch of lambdas: by id with a key, or by the signed URL that registration gave out (seed 4, "Lambda Trigger")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, post
+
+from dreamlake.core.kinds import KINDS
+from dreamlake.core.wire import Registered
+from dreamlake.server.bss.videos import current_meta, find_asset
+from dreamlake.server.errors import Refused
+from dreamlake.server.lake import Lake, new_id, verified
+from dreamlake.server.lambdas.jobs import enqueue
+from dreamlake.server.lambdas.worker import ACTIONS
+
+__all__ = ["trigger"]
+
+
+@post("/lambdas/{action:str}", status_code=202)
+async def trigger(request: Request[Any, Any, Any], lake: Lake, action: str) -> Registered:
+    """Queue the processing of an asset. It is done once; triggering it again is harmless, and retries a failure."""
+    kind = next((kind for kind in KINDS if kind.action == action), None)
+    if kind is None or action not in ACTIONS:
+        raise Refused(404, f"there is no lambda {action!r}")
+    if "signature" in request.query_params:
+        verified(lake, request)
+        asset_id = request.query_params.get(kind.id_field, "")
+    else:
+        try:
+            asset_id = msgspec.json.decode(await request.body(), type=dict[str, str]).get(kind.id_field, "")
+        except msgspec.MsgspecError as error:
+            raise Refused(400, f"the body is {{{kind.id_field}}}: {error}") from None
+    asset = await find_asset(lake, asset_id)
+    if asset.kind != kind.name:
+        raise Refused(400, f"{asset_id} is not {kind.phrase}")
+    async with lake.database.write() as connection:
+        await enqueue(connection, new_id(), asset.id, action)
+    await lake.runner.wake()
+    return Registered(asset.id, (await current_meta(lake, asset)).status)

@@ -1,0 +1,141 @@
+"""Videos of the storage service: registration, sidecars, playlists, the frame index and the original bytes."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from litestar import Request, Response, Router, delete, get, post
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
+
+from dreamlake.core.ids import is_object_id
+from dreamlake.core.kinds import VIDEO, content_type
+from dreamlake.core.playlist import rewrite_uris
+from dreamlake.core.targets import check_name
+from dreamlake.core.wire import AssetPage, RegisterAsset, Registered, VideoMeta
+from dreamlake.server.bss.objects import object_response
+from dreamlake.server.bss.uploads import find_staged
+from dreamlake.server.errors import Refused
+from dreamlake.server.lake import Lake, new_id
+from dreamlake.server.lambdas.jobs import job_state
+from dreamlake.server.schema import bss_assets
+from dreamlake.server.sidecar import Asset, new_meta, read_meta, write_meta
+
+__all__ = ["find_asset", "videos_router"]
+
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+MAX_PAGE = 1000
+
+
+@post("/")
+async def register(data: RegisterAsset, lake: Lake) -> Response[Registered]:
+    """Make a video of a staged file. The same name and bytes again give the same id."""
+    name = check_name(data.name)
+    known = await find_staged(lake, data.owner, data.project, data.staging_hash)
+    if known is None:
+        raise Refused(404, f"nothing is staged under {data.staging_hash} in {data.owner}/{data.project}")
+    fields = {"kind": VIDEO.name, "owner": data.owner, "project": data.project, "name": name, "sha256": known.sha256}
+    identity = [getattr(bss_assets.c, field) == value for field, value in fields.items()]
+    row = {**fields, "hash": data.staging_hash, "size": known.size, "created_at": time.time()}
+    async with lake.database.write() as connection:
+        made = await connection.execute(insert(bss_assets).values(id=new_id(), **row).on_conflict_do_nothing())
+        found = (await connection.execute(select(bss_assets).where(*identity))).one()
+    asset = Asset(**found._mapping)
+    if made.rowcount:
+        await write_meta(lake.storage, asset, new_meta(asset))
+    meta = await current_meta(lake, asset)
+    return Response(Registered(asset.id, meta.status), status_code=201 if made.rowcount else 200)
+
+
+@get("/")
+async def listing(lake: Lake, owner: str, project: str, limit: int = 100, cursor: str | None = None) -> AssetPage:
+    """The videos of a project in the order of their creation."""
+    limit = max(1, min(limit, MAX_PAGE))
+    query = select(bss_assets).where(
+        bss_assets.c.kind == VIDEO.name, bss_assets.c.owner == owner, bss_assets.c.project == project
+    )
+    if cursor is not None:
+        query = query.where(bss_assets.c.id > cursor)
+    async with lake.database.read() as connection:
+        rows = (await connection.execute(query.order_by(bss_assets.c.id).limit(limit + 1))).all()
+    assets = [Asset(**row._mapping) for row in rows[:limit]]
+    items = [await current_meta(lake, asset) for asset in assets]
+    return AssetPage(items, assets[-1].id if len(rows) > limit else None)
+
+
+@get(["/{asset_id:str}", "/{asset_id:str}/metadata"])
+async def metadata(lake: Lake, asset_id: str) -> VideoMeta:
+    """The sidecar, with the progress of the processing."""
+    return await current_meta(lake, await find_asset(lake, asset_id))
+
+
+@get("/{asset_id:str}/stream/{name:str}")
+async def playlist(request: Request[Any, Any, Any], lake: Lake, asset_id: str, name: str) -> Response[str]:
+    """The HLS playlist, its chunks as absolute signed URLs."""
+    asset = await find_asset(lake, asset_id)
+    digest, _, extension = name.partition(".")
+    if extension != "m3u8" or digest not in (await read_meta(lake.storage, asset)).streams:
+        raise Refused(404, f"video {asset_id} has no stream {name}")
+    text = (await lake.storage.read(asset.key(f"stream/{name}"))).decode()
+    base = lake.base_url(request)
+    signed = rewrite_uris(text, lambda key: lake.signed_url(base, "GET", f"/{key}", asset.owner))
+    return Response(signed, media_type=PLAYLIST_TYPE, headers={"Cache-Control": "private, max-age=60"})
+
+
+@get("/{asset_id:str}/frames.npz")
+async def frame_index(request: Request[Any, Any, Any], lake: Lake, asset_id: str) -> Response[Any]:
+    """The exact frame index."""
+    asset = await find_asset(lake, asset_id)
+    return await object_response(
+        lake.storage, asset.key("frames.npz"), request, "application/octet-stream", "private, max-age=60"
+    )
+
+
+@get("/{asset_id:str}/raw")
+async def raw(request: Request[Any, Any, Any], lake: Lake, asset_id: str) -> Response[Any]:
+    """The original bytes."""
+    asset = await find_asset(lake, asset_id)
+    kind = content_type(VIDEO, asset.name)
+    return await object_response(lake.storage, asset.staging, request, kind, "private, max-age=3600")
+
+
+@delete("/{asset_id:str}")
+async def remove(lake: Lake, asset_id: str) -> None:
+    """Forget a video. Chunks stay while they may be another video's too."""
+    asset = await find_asset(lake, asset_id)
+    async with lake.database.write() as connection:
+        await connection.execute(bss_assets.delete().where(bss_assets.c.id == asset.id))
+    streams = (await read_meta(lake.storage, asset)).streams
+    for name in ("meta.json", "frames.npz", *(f"stream/{stream}.m3u8" for stream in streams)):
+        await lake.storage.delete(asset.key(name))
+
+
+def videos_router() -> Router:
+    """The routes below /videos."""
+    return Router("/videos", route_handlers=[register, listing, metadata, playlist, frame_index, raw, remove])
+
+
+async def find_asset(lake: Lake, asset_id: str) -> Asset:
+    """The asset with an id.
+
+    Raises:
+        Refused: 400 when it is no id, 404 when there is no such asset.
+    """
+    if not is_object_id(asset_id):
+        raise Refused(400, f"{asset_id!r} is not an ObjectId (24 hex digits)")
+    async with lake.database.read() as connection:
+        row = (await connection.execute(select(bss_assets).where(bss_assets.c.id == asset_id))).first()
+    if row is None:
+        raise Refused(404, f"there is no asset {asset_id}")
+    return Asset(**row._mapping)
+
+
+async def current_meta(lake: Lake, asset: Asset) -> VideoMeta:
+    """The sidecar as it is now: while a job is under way the queue knows more than the file."""
+    async with lake.database.read() as connection:
+        state = await job_state(connection, asset.id)
+    meta = await read_meta(lake.storage, asset)
+    if state is not None and state.state in ("queued", "running"):
+        meta.status, meta.progress = "processing", state.progress
+    return meta

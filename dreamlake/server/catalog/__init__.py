@@ -1,0 +1,1 @@
+"""The catalog (the seeds' DreamLake Server): it owns names, and never touches storage."""

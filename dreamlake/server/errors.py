@@ -1,0 +1,61 @@
+"""Answers that say no, as RFC 9457 problem details."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from dreamlake.core.wire import Problem
+from dreamlake.errors import UsageError
+
+__all__ = ["EXCEPTION_HANDLERS", "Refused"]
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """A request that is answered with an error status.
+
+    Args:
+        status: of HTTP.
+        detail: one sentence that says what was wrong and what to do.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[bytes]:
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return Response(
+        msgspec.json.encode(problem), status_code=status, media_type="application/problem+json", headers=headers
+    )
+
+
+def _refused(_: Request[Any, Any, Any], error: Refused) -> Response[bytes]:
+    return _problem(error.status, error.detail)
+
+
+def _usage(_: Request[Any, Any, Any], error: UsageError) -> Response[bytes]:
+    return _problem(400, str(error))
+
+
+def _http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    extra = error.extra if isinstance(error.extra, list) else []
+    reasons = "; ".join(f"{item.get('key', 'body')}: {item.get('message')}" for item in extra if isinstance(item, dict))
+    return _problem(error.status_code, reasons or error.detail, error.headers)
+
+
+def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _problem(500, "the lake failed to answer this request; its log says why")
+
+
+EXCEPTION_HANDLERS: Any = {Refused: _refused, UsageError: _usage, HTTPException: _http, Exception: _unexpected}

@@ -1,0 +1,101 @@
+"""What every route works with: one lake's storage, database, signer and runner."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from litestar import Request
+
+from dreamlake.core.ids import make_object_id
+from dreamlake.core.signing import SignatureError, Signer
+from dreamlake.server.database import Database
+from dreamlake.server.errors import Refused
+from dreamlake.server.lambdas.runner import Runner
+from dreamlake.server.settings import Settings
+from dreamlake.server.storage import Storage
+
+__all__ = ["Lake", "load_signer", "new_id", "verified"]
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The parts of a running lake."""
+
+    settings: Settings
+    storage: Storage
+    database: Database
+    signer: Signer
+    runner: Runner
+
+    def base_url(self, request: Request[Any, Any, Any]) -> str:
+        """What absolute URLs in an answer begin with."""
+        return self.settings.public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
+
+    def signed_url(self, base: str, method: str, path: str, namespace: str, extra: dict[str, str] | None = None) -> str:
+        """A presigned URL of this lake.
+
+        The expiry is rounded, so that a URL asked for twice within minutes is the same one and caches can keep it.
+        """
+        step = max(1, self.settings.url_seconds // 4)
+        expires = (int(time.time()) // step + 1) * step + self.settings.url_seconds
+        return f"{base}{path}?{self.signer.query(method, path, namespace, expires, extra)}"
+
+
+def verified(lake: Lake, request: Request[Any, Any, Any]) -> str:
+    """The namespace that a presigned request was signed for.
+
+    Raises:
+        Refused: 403, when the signature is missing, altered or expired.
+    """
+    query: dict[str, str] = {}
+    for name, values in request.query_params.dict().items():
+        if len(values) != 1:
+            raise Refused(403, f"the URL says {name} more than once")
+        query[name] = values[0]
+    try:
+        return lake.signer.verify(request.method, request.url.path, query, time.time())
+    except SignatureError as error:
+        raise Refused(403, str(error)) from None
+
+
+def load_signer(data: Path) -> Signer:
+    """The signer of the lake in a folder; its key is made when the lake is new."""
+    path = data / "signing.key"
+    while True:
+        try:
+            secret = bytes.fromhex(path.read_text())
+            return Signer({"1": secret}, "1")
+        except FileNotFoundError:
+            temporary = data / f".signing.{secrets.token_hex(8)}"
+            temporary.touch(mode=0o600)
+            temporary.write_text(secrets.token_hex(32))
+            try:
+                os.link(temporary, path)  # fails where another process was faster, and then its key is the key
+            except FileExistsError:
+                pass
+            finally:
+                temporary.unlink()
+
+
+_random = secrets.token_bytes(5)
+_counter = secrets.randbelow(1 << 24)
+
+
+def new_id() -> str:
+    """A new ObjectId."""
+    global _counter
+    _counter += 1
+    return make_object_id(int(time.time()), _random, _counter)
+
+
+def _new_random() -> None:
+    global _random
+    _random = secrets.token_bytes(5)  # a forked child must not repeat its parent's ids
+
+
+os.register_at_fork(after_in_child=_new_random)

@@ -1,0 +1,101 @@
+"""hls-split: from an uploaded video to segments, a playlist and the exact frame index (seed 2, "HLS Split").
+
+It may be run any number of times: everything it writes is named by its content, and ``meta.json``, which says that
+the video is ready, comes last.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from anyio import to_thread
+
+from dreamlake.core.frameindex import FrameIndex
+from dreamlake.core.playlist import render_playlist
+from dreamlake.media.scan import Scan, scan
+from dreamlake.media.split import EXTENSIONS, Splitter
+from dreamlake.media.transcode import needs_rewrite, rewrite
+from dreamlake.server.sidecar import Asset, chunk_key, link_name, update_meta
+from dreamlake.server.storage import Storage
+
+__all__ = ["hls_split"]
+
+REWRITE_SHARE = 0.9  # of the progress, when pictures have to be encoded anew
+
+
+async def hls_split(storage: Storage, asset: Asset, report: Callable[[float], None]) -> None:
+    """Process one video.
+
+    Args:
+        storage: that holds the staged file, and takes the results.
+        asset: the video.
+        report: told how much is done, from 0 to 1.
+
+    Raises:
+        MediaError: the file is not a video that can be stored.
+    """
+    with tempfile.TemporaryDirectory(prefix="dreamlake-") as folder:
+        async with storage.local_file(asset.staging) as original:
+            path = link_name(asset, Path(folder))
+            path.symlink_to(original)
+            path, scanned, transcoded_from = await to_thread.run_sync(_prepare, path, report)
+            begun = REWRITE_SHARE if transcoded_from else 0.0
+            splitter = Splitter(path, scanned, Path(folder), transcoded_from)
+            await _store_segments(storage, splitter, lambda done: report(begun + (1 - begun) * done))
+    await _store_description(storage, asset, splitter)
+
+
+def _prepare(path: Path, report: Callable[[float], None]) -> tuple[Path, Scan, str | None]:
+    """The file to split, rewritten if no segment can carry its codecs."""
+    scanned = scan(path)
+    if not needs_rewrite(scanned):
+        return path, scanned, None
+    target = path.parent / "rewritten" / f"{path.stem}.mp4"
+    target.parent.mkdir()
+    transcoded_from = rewrite(path, scanned, target, lambda done: report(done * REWRITE_SHARE))
+    return target, scan(target), transcoded_from
+
+
+async def _store_segments(storage: Storage, splitter: Splitter, report: Callable[[float], None]) -> None:
+    segments = splitter.segments()
+    number = 0
+    while (segment := await to_thread.run_sync(next, segments, None)) is not None:
+        key = chunk_key(segment.digest.hex(), EXTENSIONS[splitter.container])
+        if await storage.size(key) != segment.size:  # the same chunk may be another video's too
+            await storage.write_file(key, segment.path)
+        number += 1
+        report(number / splitter.count)
+    if splitter.init:
+        await storage.write(chunk_key(sha256(splitter.init).hexdigest(), "mp4"), splitter.init)
+
+
+async def _store_description(storage: Storage, asset: Asset, splitter: Splitter) -> None:
+    """The playlist, the index, and last the sidecar."""
+    index: FrameIndex = splitter.index
+    playlist = render_playlist(splitter.playlist(chunk_key)).encode()
+    stream = sha256(playlist).hexdigest()[:16]
+    await storage.write(asset.key(f"stream/{stream}.m3u8"), playlist)
+    await storage.write(asset.key("frames.npz"), index.to_bytes())
+    width, height = index.display_size
+    await update_meta(
+        storage,
+        asset,
+        time.time(),
+        "ready",
+        fps=index.fps,
+        duration=index.timeline.end,
+        duration_sec=index.timeline.end,
+        width=width,
+        height=height,
+        frames=len(index),
+        codec=index.header.transcoded_from or index.header.codec,
+        rotation=index.header.rotation,
+        has_audio=index.header.has_audio,
+        streams=[stream],
+        index="frames.npz",
+        error=None,
+    )

@@ -1,0 +1,120 @@
+"""The queue of lambda jobs in the database."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dreamlake.server.database import Database
+from dreamlake.server.lambdas.leases import LEASE_SECONDS, is_gone
+from dreamlake.server.schema import bss_assets, jobs
+from dreamlake.server.sidecar import Asset
+
+__all__ = ["Claim", "JobState", "claim", "enqueue", "finish", "job_state", "keep", "pending", "release"]
+
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is ours: ``attempts`` counts this one; with ``exhausted`` there were too many already."""
+
+    id: str
+    action: str
+    attempts: int
+    exhausted: bool
+    error: str | None
+    asset: Asset
+
+
+@dataclass(frozen=True)
+class JobState:
+    """How far the processing of an asset is."""
+
+    state: str
+    progress: float | None
+
+
+async def enqueue(connection: AsyncConnection, job_id: str, asset_id: str, action: str) -> None:
+    """Queue a job. One that is queued, running or done already stays as it is; one that failed is tried anew."""
+    fresh = {"state": "queued", "attempts": 0, "lease_owner": None, "lease_until": None, "progress": 0.0, "error": None}
+    statement = insert(jobs).values(id=job_id, asset_id=asset_id, action=action, created_at=time.time(), **fresh)
+    await connection.execute(
+        statement.on_conflict_do_update(["asset_id", "action"], set_=fresh, where=jobs.c.state == "failed")
+    )
+
+
+async def claim(database: Database, holder: str) -> Claim | None:
+    """Take the oldest job that nobody works on."""
+    async with database.write() as connection:
+        rows = await connection.execute(
+            select(jobs).where(jobs.c.state.in_(("queued", "running"))).order_by(jobs.c.created_at)
+        )
+        now = time.time()
+        free = (row for row in rows if row.state == "queued" or row.lease_until < now or is_gone(row.lease_owner))
+        row = next(free, None)
+        if row is None:
+            return None
+        attempts = row.attempts + 1
+        await connection.execute(
+            update(jobs)
+            .where(jobs.c.id == row.id)
+            .values(state="running", attempts=attempts, lease_owner=holder, lease_until=now + LEASE_SECONDS)
+        )
+        asset = (await connection.execute(select(bss_assets).where(bss_assets.c.id == row.asset_id))).one()
+        return Claim(row.id, row.action, attempts, attempts > MAX_ATTEMPTS, row.error, Asset(**asset._mapping))
+
+
+async def keep(database: Database, job_id: str, holder: str, progress: float) -> bool:
+    """Prolong a lease and say how far the job is; False when the job is no longer ours."""
+    return await _change(database, job_id, holder, lease_until=time.time() + LEASE_SECONDS, progress=progress)
+
+
+async def finish(database: Database, job_id: str, holder: str, error: str | None, *, retry: bool = False) -> None:
+    """End a job: done when there is no error, queued again with ``retry``, failed otherwise."""
+    state = "done" if error is None else "queued" if retry else "failed"
+    await _change(
+        database, job_id, holder, state=state, lease_owner=None, lease_until=None, error=error and error[:2000],
+        progress=1.0 if error is None else 0.0,
+    )  # fmt: skip
+
+
+async def release(database: Database, holder: str) -> None:
+    """Give back what we hold without having worked on it, so that the next lake begins at once."""
+    async with database.write() as connection:
+        await connection.execute(
+            update(jobs)
+            .where(jobs.c.lease_owner == holder, jobs.c.state == "running")
+            .values(state="queued", attempts=jobs.c.attempts - 1, lease_owner=None)
+        )
+
+
+async def pending(database: Database) -> bool:
+    """Whether any job is not finished yet."""
+    async with database.read() as connection:
+        found = await connection.execute(select(jobs.c.id).where(jobs.c.state.in_(("queued", "running"))).limit(1))
+        return found.first() is not None
+
+
+async def job_state(connection: AsyncConnection, asset_id: str) -> JobState | None:
+    """How far the newest job of an asset is."""
+    rows = await connection.execute(
+        select(jobs.c.state, jobs.c.progress)
+        .where(jobs.c.asset_id == asset_id)
+        .order_by(jobs.c.created_at.desc())
+        .limit(1)
+    )
+    row = rows.first()
+    return None if row is None else JobState(row.state, row.progress)
+
+
+async def _change(database: Database, job_id: str, holder: str, **values: object) -> bool:
+    async with database.write() as connection:
+        result = await connection.execute(
+            update(jobs).where(jobs.c.id == job_id, jobs.c.lease_owner == holder).values(**values)
+        )
+        return bool(result.rowcount)

@@ -1,0 +1,182 @@
+"""The local runner: executes queued jobs in processes of this machine.
+
+Each slot has a worker process that is started when there is work and ended after a while without any. Jobs are leased
+in the database, so any number of lakes over one database share the work, and a job whose process died is taken over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from dreamlake.server.database import Database
+from dreamlake.server.lambdas import jobs
+from dreamlake.server.lambdas.jobs import Claim
+from dreamlake.server.lambdas.leases import LEASE_SECONDS, new_holder, retire
+from dreamlake.server.lambdas.worker import Event, Task
+from dreamlake.server.settings import Settings
+from dreamlake.server.sidecar import update_meta
+from dreamlake.server.storage import Storage
+
+__all__ = ["Runner"]
+
+log = logging.getLogger(__name__)
+
+SLOTS = min(4, os.cpu_count() or 1)
+POLL_SECONDS = 1.0  # while somebody else's job is unfinished
+REST_SECONDS = 15.0  # while nothing is known to be unfinished
+IDLE_SECONDS = 30.0
+KEEP_SECONDS = 0.25
+
+
+class Runner:
+    """Executes the jobs of one lake while it is open."""
+
+    def __init__(self, database: Database, storage: Storage, settings: Settings) -> None:
+        self._database = database
+        self._storage = storage
+        self._settings = settings
+        self._holder = new_holder()
+        self._wake = asyncio.Condition()
+        self._slots: list[asyncio.Task[None]] = []
+        self._workers = [_Worker(settings) for _ in range(SLOTS)]
+
+    async def start(self) -> None:
+        """Begin to work, first on what earlier lakes have left."""
+        self._slots = [asyncio.create_task(self._work(worker)) for worker in self._workers]
+
+    async def stop(self) -> None:
+        """End the workers, and give back what was not finished."""
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+        for worker in self._workers:
+            await worker.end()
+        await jobs.release(self._database, self._holder)
+        retire(self._holder)
+
+    async def wake(self) -> None:
+        """There is a new job."""
+        async with self._wake:
+            self._wake.notify_all()
+
+    async def warm(self) -> None:
+        """A job will come soon: start a worker now, so that the job need not wait for it."""
+        await self._workers[0].start()
+
+    async def _work(self, worker: _Worker) -> None:
+        while True:
+            try:
+                claim = await jobs.claim(self._database, self._holder) if await jobs.pending(self._database) else None
+                if claim is not None:
+                    await self._execute(worker, claim)
+                    continue
+                unfinished = await jobs.pending(self._database)
+            except Exception:
+                log.exception("the job queue cannot be read; trying again")
+                unfinished = True
+            await worker.rest()
+            async with self._wake:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), POLL_SECONDS if unfinished else REST_SECONDS)
+
+    async def _execute(self, worker: _Worker, claim: Claim) -> None:
+        if claim.exhausted:
+            event = Event("refused", error=claim.error or "its process ended every time it was tried")
+        else:
+            keeper = asyncio.create_task(self._keep(worker, claim))
+            try:
+                event = await worker.run(Task(claim.action, self._storage.location, claim.asset))
+            finally:
+                keeper.cancel()
+        retry = event.state == "failed" and claim.attempts < jobs.MAX_ATTEMPTS
+        if event.error is not None:
+            log.warning("%s of %s: %s", claim.action, claim.asset.id, event.error)
+            if not retry:
+                await update_meta(self._storage, claim.asset, time.time(), "failed", error=event.error)
+        await jobs.finish(self._database, claim.id, self._holder, event.error, retry=retry)
+
+    async def _keep(self, worker: _Worker, claim: Claim) -> None:
+        """Say how far the job is, and keep its lease."""
+        said, kept = 0.0, time.monotonic()
+        while True:
+            await asyncio.sleep(KEEP_SECONDS)
+            if worker.progress != said or time.monotonic() - kept > LEASE_SECONDS / 4:
+                said, kept = worker.progress, time.monotonic()
+                await jobs.keep(self._database, claim.id, self._holder, said)
+
+
+class _Worker:
+    """One worker process and the conversation with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()
+        self._used = time.monotonic()
+        self.progress = 0.0
+
+    async def start(self) -> asyncio.subprocess.Process:
+        """The running process, started if there is none."""
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                package = str(Path(__file__).parents[3])
+                path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "dreamlake.server.lambdas.worker",
+                    str(os.getpid()), str(self._settings.worker_memory),
+                    stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                    env={**os.environ, "PYTHONPATH": path}, limit=1024 * 1024,
+                    start_new_session=True,  # Ctrl-C is the lake's to answer, not the worker's
+                )  # fmt: skip
+            self._used = time.monotonic()
+            return self._process
+
+    async def run(self, task: Task) -> Event:
+        """Have a job executed."""
+        self.progress = 0.0
+        try:
+            return await asyncio.wait_for(self._converse(task), self._settings.worker_seconds)
+        except TimeoutError:
+            await self.end()
+            return Event("refused", error=f"it took longer than {self._settings.worker_seconds:.0f} s")
+        except asyncio.CancelledError:
+            await self.end()
+            raise
+
+    async def _converse(self, task: Task) -> Event:
+        process = await self.start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(msgspec.json.encode(task) + b"\n")
+            await process.stdin.drain()
+            while line := await process.stdout.readline():
+                event = msgspec.json.decode(line, type=Event)
+                if event.state != "running":
+                    return event
+                self.progress = event.progress
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return Event("failed", error=f"its process ended with status {await process.wait()}")
+
+    async def rest(self) -> None:
+        """Nothing to do: end the process when that has been so for a while."""
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            await self.end()
+
+    async def end(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
+        if process is not None and process.stdin is not None:
+            process.stdin.close()

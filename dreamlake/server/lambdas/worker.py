@@ -1,0 +1,92 @@
+"""The process that executes lambdas: jobs come in on stdin, what becomes of them goes out on stdout, a line each.
+
+It is started as ``python -m dreamlake.server.lambdas.worker``, and not with multiprocessing, because that would run
+the user's main module again. It ends when its parent does: a job that is left is picked up by the next lake.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import BinaryIO, Literal
+
+import anyio
+import msgspec
+
+from dreamlake.errors import SourceError
+from dreamlake.server.lambdas.hls_split import hls_split
+from dreamlake.server.sidecar import Asset
+from dreamlake.server.storage import Storage, open_storage
+
+__all__ = ["ACTIONS", "Event", "Task"]
+
+Lambda = Callable[[Storage, Asset, Callable[[float], None]], Awaitable[None]]
+ACTIONS: dict[str, Lambda] = {"hls-split": hls_split}
+PROGRESS_SECONDS = 0.1
+WATCH_SECONDS = 0.5
+
+
+class Task(msgspec.Struct):
+    """One job for the worker."""
+
+    action: str
+    storage: str
+    asset: Asset
+
+
+class Event(msgspec.Struct):
+    """What became of it: ``refused`` when trying again would not help."""
+
+    state: Literal["running", "done", "refused", "failed"]
+    progress: float = 0.0
+    error: str | None = None
+
+
+def main() -> None:
+    """Work until stdin ends."""
+    parent, memory = int(sys.argv[1]), int(sys.argv[2])
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    # Nothing else may write into the conversation.
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    for line in sys.stdin.buffer:
+        _send(answers, _execute(msgspec.json.decode(line, type=Task), answers))
+
+
+def _execute(task: Task, answers: BinaryIO) -> Event:
+    last = 0.0
+
+    def report(progress: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PROGRESS_SECONDS:
+            last = time.monotonic()
+            _send(answers, Event("running", progress))
+
+    try:
+        anyio.run(ACTIONS[task.action], open_storage(task.storage), task.asset, report)
+    except SourceError as error:
+        return Event("refused", error=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the lake must hear of it
+        return Event("failed", error=f"{type(error).__name__}: {error}")
+    return Event("done", 1.0)
+
+
+def _send(answers: BinaryIO, event: Event) -> None:
+    answers.write(msgspec.json.encode(event) + b"\n")
+
+
+def _end_with(parent: int) -> None:
+    """End when the parent is gone; stdin alone does not say so while a fork of the parent holds its other end."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The tables of a lake's database. Ids are ObjectIds (24 hex), times are seconds since the epoch."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+__all__ = ["assets", "bss_assets", "episodes", "jobs", "metadata", "namespaces", "nodes", "projects", "staged"]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[str]:
+    return Column("id", String(24), primary_key=True)
+
+
+def _created() -> Column[float]:
+    return Column("created_at", Float, nullable=False)
+
+
+# -- the storage service ---------------------------------------------------------------------------------------------
+
+staged = Table(
+    "staged",
+    metadata,
+    Column("owner", String(100), primary_key=True),
+    Column("project", String(100), primary_key=True),
+    Column("hash", String(64), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    _created(),
+)
+
+bss_assets = Table(
+    "bss_assets",
+    metadata,
+    _id(),
+    Column("kind", String(16), nullable=False),
+    Column("owner", String(100), nullable=False),
+    Column("project", String(100), nullable=False),
+    Column("name", String(1024), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    _created(),
+    UniqueConstraint("owner", "project", "kind", "name", "sha256"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    _id(),
+    Column("asset_id", String(24), ForeignKey("bss_assets.id", ondelete="CASCADE"), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("state", String(16), nullable=False),  # queued, running, done, failed
+    Column("attempts", Integer, nullable=False),
+    Column("lease_owner", String(200)),
+    Column("lease_until", Float),
+    Column("progress", Float),
+    Column("error", String(2000)),
+    _created(),
+    UniqueConstraint("asset_id", "action"),
+    Index(None, "state", "created_at"),
+)
+
+# -- the catalog -----------------------------------------------------------------------------------------------------
+
+namespaces = Table("namespaces", metadata, _id(), Column("slug", String(100), nullable=False, unique=True), _created())
+
+projects = Table(
+    "projects",
+    metadata,
+    _id(),
+    Column("namespace_id", String(24), ForeignKey("namespaces.id"), nullable=False),
+    Column("slug", String(100), nullable=False),
+    _created(),
+    UniqueConstraint("namespace_id", "slug"),
+)
+
+episodes = Table(
+    "episodes",
+    metadata,
+    _id(),
+    Column("project_id", String(24), ForeignKey("projects.id"), nullable=False),
+    Column("name", String(100), nullable=False),
+    _created(),
+    UniqueConstraint("project_id", "name"),
+)
+
+# A path is unique within its episode; ``scope`` is the episode's id, or the project's where there is no episode,
+# because a NULL would make every row unique.
+nodes = Table(
+    "nodes",
+    metadata,
+    _id(),
+    Column("project_id", String(24), ForeignKey("projects.id"), nullable=False),
+    Column("episode_id", String(24), ForeignKey("episodes.id")),
+    Column("scope", String(24), nullable=False),
+    Column("parent_id", String(24), ForeignKey("nodes.id")),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("path", String(1024), nullable=False),
+    _created(),
+    UniqueConstraint("scope", "path"),
+    Index(None, "parent_id", "name"),
+)
+
+assets = Table(
+    "assets",
+    metadata,
+    _id(),
+    Column("node_id", String(24), ForeignKey("nodes.id"), nullable=False),
+    Column("folder_id", String(24), ForeignKey("nodes.id")),
+    Column("kind", String(16), nullable=False),
+    Column("filename", String(255), nullable=False),
+    Column("bss_id", String(24), nullable=False),
+    Column("metadata", JSON, nullable=False),
+    _created(),
+    UniqueConstraint("node_id", "bss_id"),
+    Index(None, "bss_id"),
+)

@@ -1,0 +1,47 @@
+"""What a lake is started with."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamlake.core.targets import slugify
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one lake.
+
+    Attributes:
+        data: the folder that holds everything: objects, uploads in progress, the database, the signing key.
+        public_url: what URLs in answers begin with; the request's own Host when it is None.
+        max_part_bytes: the largest part that is taken.
+        max_body_bytes: the largest JSON body that is taken.
+        url_seconds: how long a presigned URL is good for.
+        worker_seconds: how long one lambda may run.
+        worker_memory: bytes of address space that one lambda may use.
+    """
+
+    data: Path
+    public_url: str | None = None
+    max_part_bytes: int = 1024**3
+    max_body_bytes: int = 4 * 1024**2
+    url_seconds: int = 3600
+    worker_seconds: float = 4 * 3600
+    worker_memory: int = 8 * 1024**3
+
+    @property
+    def database_url(self) -> str:
+        """Of SQLAlchemy."""
+        return f"sqlite+aiosqlite:///{self.data / 'lake.db'}"
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of a caller without a key: the login name of whoever runs the lake."""
+        try:
+            return slugify(getpass.getuser())
+        except (OSError, KeyError):
+            return "user"

@@ -1,0 +1,99 @@
+"""Where the objects of an asset are, and its sidecar ``meta.json`` (seed 2, "S3 layout after upload")."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dreamlake.core.kinds import KINDS, Kind
+from dreamlake.core.wire import AssetStatus, VideoMeta
+from dreamlake.server.storage import Storage
+
+__all__ = ["Asset", "chunk_key", "read_meta", "staging_key", "timestamp", "update_meta", "write_meta"]
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """An asset of the storage service, as its row says. Size in bytes, created_at in seconds since the epoch."""
+
+    id: str
+    kind: str
+    owner: str
+    project: str
+    name: str
+    hash: str
+    sha256: str
+    size: int
+    created_at: float
+
+    @property
+    def kind_info(self) -> Kind:
+        """All that follows from its kind."""
+        return next(kind for kind in KINDS if kind.name == self.kind)
+
+    @property
+    def staging(self) -> str:
+        """The key of its original bytes."""
+        return staging_key(self.owner, self.project, self.hash)
+
+    def key(self, name: str) -> str:
+        """The key of one of its own objects, such as ``meta.json``."""
+        return f"{self.owner}/{self.project}/{self.kind_info.folder}/{self.id}/{name}"
+
+
+def staging_key(owner: str, project: str, digest: str) -> str:
+    """The key of a staged file."""
+    return f"{owner}/{project}/staging/{digest}"
+
+
+def chunk_key(digest: str, extension: str) -> str:
+    """The key of a chunk, shared by all assets; it is named by the first 16 hex digits of its SHA-256."""
+    return f"chunks/{digest[:16]}.{extension}"
+
+
+def timestamp(seconds: float) -> str:
+    """A time in ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new_meta(asset: Asset) -> VideoMeta:
+    """The sidecar of an asset that is registered and not processed."""
+    return VideoMeta(
+        id=asset.id,
+        owner=asset.owner,
+        project=asset.project,
+        name=asset.name,
+        status="uploaded",
+        hash=asset.hash,
+        sha256=asset.sha256,
+        size=asset.size,
+        created_at=timestamp(asset.created_at),
+        updated_at=timestamp(asset.created_at),
+    )
+
+
+async def read_meta(storage: Storage, asset: Asset) -> VideoMeta:
+    """The sidecar; a fresh one where a crash kept it from being written."""
+    try:
+        return msgspec.json.decode(await storage.read(asset.key("meta.json")), type=VideoMeta)
+    except FileNotFoundError:
+        return new_meta(asset)
+
+
+async def write_meta(storage: Storage, asset: Asset, meta: VideoMeta) -> None:
+    """Write the sidecar."""
+    data = msgspec.json.format(msgspec.json.encode(meta), indent=2)
+    await storage.write(asset.key("meta.json"), data)
+
+
+async def update_meta(storage: Storage, asset: Asset, now: float, status: AssetStatus, **changes: Any) -> None:
+    """Change fields of the sidecar."""
+    meta = await read_meta(storage, asset)
+    await write_meta(storage, asset, msgspec.structs.replace(meta, status=status, updated_at=timestamp(now), **changes))
+
+
+def link_name(asset: Asset, folder: Path) -> Path:
+    """A path in a working folder that carries the asset's own file name, for messages and for FFmpeg's guess."""
+    return folder / asset.name.rsplit("/", 1)[-1]

@@ -1,0 +1,260 @@
+"""A storage in a folder of this machine.
+
+::
+
+    objects/{key}                       the objects
+    uploads/{uploadId}/key              which object an upload goes to
+    uploads/{uploadId}/00001.{etag}     its parts
+
+Everything is written beside its place, flushed to disk and renamed, so that a crash leaves the old state or the new
+one. A part's name carries its etag, so that listing the folder is all there is to resuming.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from hashlib import sha256
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO
+
+from anyio import to_thread
+
+from dreamlake.core.parts import CompletedPart
+from dreamlake.core.wire import PartDone
+from dreamlake.server.storage.base import Staged, StorageError, UnknownUploadError
+
+__all__ = ["LocalStorage"]
+
+BLOCK = 1024 * 1024
+_UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
+_PART = re.compile(r"(\d{5})\.([0-9a-f]{32})")
+
+
+class LocalStorage:
+    """Objects as files below a folder; several processes may use it at once.
+
+    Args:
+        root: the folder; it is made when it is not there.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self._root = Path(root)
+        self._objects = self._root / "objects"
+        self._uploads = self._root / "uploads"
+        for folder in (self._objects, self._uploads):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def location(self) -> str:
+        return str(self._root)
+
+    # -- objects -----------------------------------------------------------------------------------------------------
+
+    async def size(self, key: str) -> int | None:
+        try:
+            return (await to_thread.run_sync(os.stat, self._path(key))).st_size
+        except FileNotFoundError:
+            return None
+
+    async def read(self, key: str) -> bytes:
+        return await to_thread.run_sync(self._path(key).read_bytes)
+
+    async def stream(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        file = await to_thread.run_sync(partial(open, self._path(key), "rb"))
+        try:
+            for at in range(start, stop, BLOCK):
+                yield await to_thread.run_sync(os.pread, file.fileno(), min(BLOCK, stop - at), at)
+        finally:
+            file.close()
+
+    async def write(self, key: str, data: bytes) -> None:
+        def write() -> None:
+            with _replacing(self._path(key)) as file:
+                file.write(data)
+
+        await to_thread.run_sync(write)
+
+    async def write_file(self, key: str, path: Path) -> None:
+        def move() -> None:
+            target = self._path(key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.stat().st_dev == target.parent.stat().st_dev:
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+                path.replace(target)
+                _sync_folder(target.parent)
+            else:
+                with _replacing(target) as file, path.open("rb") as source:
+                    shutil.copyfileobj(source, file, BLOCK)
+                path.unlink()
+
+        await to_thread.run_sync(move)
+
+    async def delete(self, key: str) -> None:
+        await to_thread.run_sync(partial(self._path(key).unlink, missing_ok=True))
+
+    @asynccontextmanager
+    async def local_file(self, key: str) -> AsyncIterator[Path]:
+        path = self._path(key)
+        await to_thread.run_sync(os.stat, path)
+        yield path
+
+    # -- multipart uploads -------------------------------------------------------------------------------------------
+
+    async def begin_upload(self, key: str) -> str:
+        self._path(key)
+        upload_id = secrets.token_hex(16)
+
+        def begin() -> None:
+            (self._uploads / upload_id).mkdir()
+            with _replacing(self._uploads / upload_id / "key") as file:
+                file.write(key.encode())
+
+        await to_thread.run_sync(begin)
+        return upload_id
+
+    async def write_part(
+        self, upload_id: str, key: str, number: int, body: AsyncIterator[bytes], sha256: bytes | None
+    ) -> str:
+        folder = await to_thread.run_sync(self._upload, upload_id, key)
+        return await _PartWriter(folder, number, sha256).run(body)
+
+    async def list_parts(self, upload_id: str, key: str) -> list[PartDone]:
+        folder = await to_thread.run_sync(self._upload, upload_id, key)
+        return await to_thread.run_sync(_parts, folder)
+
+    async def complete_upload(self, upload_id: str, key: str, parts: Sequence[CompletedPart], digest: str) -> Staged:
+        folder = await to_thread.run_sync(self._upload, upload_id, key)
+        return await to_thread.run_sync(_join, folder, list(parts), self._path(key), digest)
+
+    async def abort_upload(self, upload_id: str, key: str) -> None:
+        folder = await to_thread.run_sync(self._upload, upload_id, key)
+        await to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+
+    def _upload(self, upload_id: str, key: str) -> Path:
+        folder = self._uploads / upload_id
+        try:
+            if _UPLOAD_ID.fullmatch(upload_id) and (folder / "key").read_text() == key:
+                return folder
+        except FileNotFoundError:
+            pass
+        raise UnknownUploadError("there is no such upload, or no longer")
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
+            raise StorageError(f"{key!r} is not a key")
+        return self._objects.joinpath(*parts)
+
+
+class _PartWriter:
+    """Writes one part beside its place, and puts it there when all of it has come."""
+
+    def __init__(self, folder: Path, number: int, expected: bytes | None) -> None:
+        self._folder = folder
+        self._number = number
+        self._expected = expected
+        self._temporary = folder / f".{number:05d}.{secrets.token_hex(8)}"
+        self._digest = sha256()
+
+    async def run(self, body: AsyncIterator[bytes]) -> str:
+        """Write the body and return the part's etag."""
+        file = await to_thread.run_sync(partial(FileIO, self._temporary, "xb"))
+        try:
+            pending: list[bytes] = []
+            size = 0
+            async for piece in body:
+                pending.append(piece)
+                size += len(piece)
+                if size >= BLOCK:
+                    await to_thread.run_sync(self._write, file, pending)
+                    pending, size = [], 0
+            await to_thread.run_sync(self._write, file, pending)
+            return await to_thread.run_sync(self._put)
+        finally:
+            file.close()
+            self._temporary.unlink(missing_ok=True)
+
+    def _write(self, file: FileIO, pieces: list[bytes]) -> None:
+        data = memoryview(b"".join(pieces))
+        self._digest.update(data)
+        while data:
+            data = data[file.write(data) :]
+
+    def _put(self) -> str:
+        if self._expected is not None and self._digest.digest() != self._expected:
+            raise StorageError(f"part {self._number} does not match its checksum")
+        etag = self._digest.hexdigest()[:32]
+        older = [path for path in self._folder.glob(f"{self._number:05d}.*") if path.suffix != f".{etag}"]
+        self._temporary.replace(self._folder / f"{self._number:05d}.{etag}")
+        for path in older:
+            path.unlink(missing_ok=True)
+        return f'"{etag}"'
+
+
+def _parts(folder: Path) -> list[PartDone]:
+    with os.scandir(folder) as entries:
+        found = [
+            PartDone(int(match[1]), f'"{match[2]}"', entry.stat().st_size)
+            for entry in entries
+            if (match := _PART.fullmatch(entry.name))
+        ]
+    return sorted(found, key=lambda part: part.part_number)
+
+
+def _join(folder: Path, parts: list[CompletedPart], target: Path, expected: str) -> Staged:
+    there = {part.part_number: part for part in _parts(folder)}
+    numbers = [part.part_number for part in parts]
+    if numbers != sorted(set(numbers)):
+        raise StorageError("the parts are not in order, or one is there twice")
+    if missing := sorted(set(numbers) - set(there)):
+        raise StorageError(f"part {missing[0]} was never sent")
+    if left_out := sorted(set(there) - set(numbers)):
+        raise StorageError(f"part {left_out[0]} was sent and is not in the list")
+    for part in parts:
+        if part.etag.strip('"') != there[part.part_number].etag.strip('"'):
+            raise StorageError(f"part {part.part_number} has another etag than the one in the list")
+    digest, size = sha256(), 0
+    with _replacing(target) as file:
+        for part in parts:
+            with (folder / f"{part.part_number:05d}.{part.etag.strip(chr(34))}").open("rb") as source:
+                while block := source.read(BLOCK):
+                    digest.update(block)
+                    file.write(block)
+                    size += len(block)
+        if not digest.hexdigest().startswith(expected):
+            raise StorageError("the bytes that came are not the ones that were announced: their SHA-256 differs")
+    shutil.rmtree(folder, ignore_errors=True)
+    return Staged(digest.hexdigest(), size)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that takes its place only when it is whole and on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
