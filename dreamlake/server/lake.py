@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Request
+from litestar.di import NamedDependency
 
 from dreamlake.core.ids import make_object_id
 from dreamlake.core.signing import SignatureError, Signer
@@ -19,7 +20,7 @@ from dreamlake.server.lambdas.runner import Runner
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import Storage
 
-__all__ = ["Lake", "load_signer", "new_id", "verified"]
+__all__ = ["Lake", "OpenLake", "load_signer", "new_id", "verified"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Lake:
         step = max(1, self.settings.url_seconds // 4)
         expires = (int(time.time()) // step + 1) * step + self.settings.url_seconds
         return f"{base}{path}?{self.signer.query(method, path, namespace, expires, extra)}"
+
+
+OpenLake = NamedDependency[Lake]  # how a route asks for the lake it serves
 
 
 def verified(lake: Lake, request: Request[Any, Any, Any]) -> str:

@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.params import FromPath
 
 from dreamlake.server.bss.objects import IMMUTABLE, object_response
 from dreamlake.server.errors import Refused
-from dreamlake.server.lake import Lake, verified
+from dreamlake.server.lake import OpenLake, verified
 
 __all__ = ["chunk"]
 
@@ -24,7 +25,7 @@ _TYPES = {
 
 
 @get("/chunks/{name:str}")
-async def chunk(request: Request[Any, Any, Any], lake: Lake, name: str) -> Response[Any]:
+async def chunk(request: Request[Any, Any, Any], lake: OpenLake, name: FromPath[str]) -> Response[Any]:
     """The bytes of one chunk."""
     verified(lake, request)
     match = _NAME.fullmatch(name)

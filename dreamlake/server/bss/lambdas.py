@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 from litestar import Request, post
+from litestar.params import FromPath
 
 from dreamlake.core.kinds import KINDS
 from dreamlake.core.wire import Registered
 from dreamlake.server.bss.videos import current_meta, find_asset
 from dreamlake.server.errors import Refused
-from dreamlake.server.lake import Lake, new_id, verified
+from dreamlake.server.lake import OpenLake, new_id, verified
 from dreamlake.server.lambdas.jobs import enqueue
 from dreamlake.server.lambdas.worker import ACTIONS
 
@@ -19,7 +20,7 @@ __all__ = ["trigger"]
 
 
 @post("/lambdas/{action:str}", status_code=202)
-async def trigger(request: Request[Any, Any, Any], lake: Lake, action: str) -> Registered:
+async def trigger(request: Request[Any, Any, Any], lake: OpenLake, action: FromPath[str]) -> Registered:
     """Queue the processing of an asset. It is done once; triggering it again is harmless, and retries a failure."""
     kind = next((kind for kind in KINDS if kind.action == action), None)
     if kind is None or action not in ACTIONS:

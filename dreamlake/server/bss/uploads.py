@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 from litestar import Request, Response, Router, get, post, put
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 
@@ -26,7 +26,7 @@ from dreamlake.core.wire import (
     UploadTarget,
 )
 from dreamlake.server.errors import Refused
-from dreamlake.server.lake import Lake, verified
+from dreamlake.server.lake import Lake, OpenLake, verified
 from dreamlake.server.schema import staged
 from dreamlake.server.sidecar import staging_key
 from dreamlake.server.storage import Staged, StorageError, UnknownUploadError
@@ -37,7 +37,7 @@ _KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)/([A-Za-z0-9][A-Za-z0-9._-]*)/st
 
 
 @post("/init", status_code=200)
-async def init(data: InitUpload, lake: Lake) -> UploadStarted:
+async def init(data: JSONBody[InitUpload], lake: OpenLake) -> UploadStarted:
     """Begin an upload, or say that the same bytes are staged already."""
     if data.sha256 is not None and not data.sha256.startswith(data.hash):
         raise Refused(400, "hash is the first 16 digits of sha256, and these two differ")
@@ -52,7 +52,7 @@ async def init(data: InitUpload, lake: Lake) -> UploadStarted:
 
 
 @post("/parts", status_code=200)
-async def parts(request: Request[Any, Any, Any], data: SignParts, lake: Lake) -> SignedParts:
+async def parts(request: Request[Any, Any, Any], data: JSONBody[SignParts], lake: OpenLake) -> SignedParts:
     """Presigned URLs to PUT parts to."""
     owner = _parse_key(data.key)[0]
     try:
@@ -71,7 +71,9 @@ async def parts(request: Request[Any, Any, Any], data: SignParts, lake: Lake) ->
 
 
 @get("/parts-done")
-async def parts_done(lake: Lake, upload_id: Annotated[str, Parameter(query="uploadId")], key: str) -> PartsDone:
+async def parts_done(
+    lake: OpenLake, upload_id: Annotated[str, QueryParameter(name="uploadId")], key: FromQuery[str]
+) -> PartsDone:
     """Which parts have come; ``expired`` when the upload is not known any more."""
     _parse_key(key)
     try:
@@ -81,7 +83,7 @@ async def parts_done(lake: Lake, upload_id: Annotated[str, Parameter(query="uplo
 
 
 @post("/complete", status_code=200)
-async def complete(data: CompleteUpload, lake: Lake) -> Success:
+async def complete(data: JSONBody[CompleteUpload], lake: OpenLake) -> Success:
     """Join the parts. The bytes must be those whose hash the key carries, else nothing changes."""
     owner, project, digest = _parse_key(data.key)
     try:
@@ -102,7 +104,7 @@ async def complete(data: CompleteUpload, lake: Lake) -> Success:
 
 
 @post("/abort", status_code=200)
-async def abort(data: UploadTarget, lake: Lake) -> Success:
+async def abort(data: JSONBody[UploadTarget], lake: OpenLake) -> Success:
     """Forget an upload and its parts."""
     _parse_key(data.key)
     try:
@@ -113,7 +115,9 @@ async def abort(data: UploadTarget, lake: Lake) -> Success:
 
 
 @put("/uploads/{upload_id:str}/{number:int}", status_code=200)
-async def put_part(request: Request[Any, Any, Any], lake: Lake, upload_id: str, number: int) -> Response[None]:
+async def put_part(
+    request: Request[Any, Any, Any], lake: OpenLake, upload_id: FromPath[str], number: FromPath[int]
+) -> Response[None]:
     """The bytes of one part, to a presigned URL."""
     verified(lake, request)
     query = request.query_params

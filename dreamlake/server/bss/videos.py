@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from litestar import Request, Response, Router, delete, get, post
+from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 
@@ -17,7 +18,7 @@ from dreamlake.core.wire import AssetPage, RegisterAsset, Registered, VideoMeta
 from dreamlake.server.bss.objects import object_response
 from dreamlake.server.bss.uploads import find_staged
 from dreamlake.server.errors import Refused
-from dreamlake.server.lake import Lake, new_id
+from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.lambdas.jobs import job_state
 from dreamlake.server.schema import bss_assets
 from dreamlake.server.sidecar import Asset, new_meta, read_meta, write_meta
@@ -29,7 +30,7 @@ MAX_PAGE = 1000
 
 
 @post("/")
-async def register(data: RegisterAsset, lake: Lake) -> Response[Registered]:
+async def register(data: JSONBody[RegisterAsset], lake: OpenLake) -> Response[Registered]:
     """Make a video of a staged file. The same name and bytes again give the same id."""
     name = check_name(data.name)
     known = await find_staged(lake, data.owner, data.project, data.staging_hash)
@@ -49,7 +50,13 @@ async def register(data: RegisterAsset, lake: Lake) -> Response[Registered]:
 
 
 @get("/")
-async def listing(lake: Lake, owner: str, project: str, limit: int = 100, cursor: str | None = None) -> AssetPage:
+async def listing(
+    lake: OpenLake,
+    owner: FromQuery[str],
+    project: FromQuery[str],
+    limit: FromQuery[int] = 100,
+    cursor: FromQuery[str | None] = None,
+) -> AssetPage:
     """The videos of a project in the order of their creation."""
     limit = max(1, min(limit, MAX_PAGE))
     query = select(bss_assets).where(
@@ -65,13 +72,15 @@ async def listing(lake: Lake, owner: str, project: str, limit: int = 100, cursor
 
 
 @get(["/{asset_id:str}", "/{asset_id:str}/metadata"])
-async def metadata(lake: Lake, asset_id: str) -> VideoMeta:
+async def metadata(lake: OpenLake, asset_id: FromPath[str]) -> VideoMeta:
     """The sidecar, with the progress of the processing."""
     return await current_meta(lake, await find_asset(lake, asset_id))
 
 
 @get("/{asset_id:str}/stream/{name:str}")
-async def playlist(request: Request[Any, Any, Any], lake: Lake, asset_id: str, name: str) -> Response[str]:
+async def playlist(
+    request: Request[Any, Any, Any], lake: OpenLake, asset_id: FromPath[str], name: FromPath[str]
+) -> Response[str]:
     """The HLS playlist, its chunks as absolute signed URLs."""
     asset = await find_asset(lake, asset_id)
     digest, _, extension = name.partition(".")
@@ -84,7 +93,7 @@ async def playlist(request: Request[Any, Any, Any], lake: Lake, asset_id: str, n
 
 
 @get("/{asset_id:str}/frames.npz")
-async def frame_index(request: Request[Any, Any, Any], lake: Lake, asset_id: str) -> Response[Any]:
+async def frame_index(request: Request[Any, Any, Any], lake: OpenLake, asset_id: FromPath[str]) -> Response[Any]:
     """The exact frame index."""
     asset = await find_asset(lake, asset_id)
     return await object_response(
@@ -93,7 +102,7 @@ async def frame_index(request: Request[Any, Any, Any], lake: Lake, asset_id: str
 
 
 @get("/{asset_id:str}/raw")
-async def raw(request: Request[Any, Any, Any], lake: Lake, asset_id: str) -> Response[Any]:
+async def raw(request: Request[Any, Any, Any], lake: OpenLake, asset_id: FromPath[str]) -> Response[Any]:
     """The original bytes."""
     asset = await find_asset(lake, asset_id)
     kind = content_type(VIDEO, asset.name)
@@ -101,7 +110,7 @@ async def raw(request: Request[Any, Any, Any], lake: Lake, asset_id: str) -> Res
 
 
 @delete("/{asset_id:str}")
-async def remove(lake: Lake, asset_id: str) -> None:
+async def remove(lake: OpenLake, asset_id: FromPath[str]) -> None:
     """Forget a video. Chunks stay while they may be another video's too."""
     asset = await find_asset(lake, asset_id)
     async with lake.database.write() as connection:

@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 from litestar import Request, get, post
+from litestar.params import JSONBody
 
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.targets import check_name
 from dreamlake.core.wire import AssetCreated, CreateAsset, Me
 from dreamlake.server.catalog.tree import ensure_leaf, ensure_project, upsert
 from dreamlake.server.errors import Refused
-from dreamlake.server.lake import Lake
+from dreamlake.server.lake import OpenLake
 from dreamlake.server.schema import assets
 
 __all__ = ["create_video", "me"]
@@ -21,7 +22,7 @@ _KNOWN = {field.encode_name for field in msgspec.structs.fields(CreateAsset)}
 
 
 @post("/assets/video", status_code=201)
-async def create_video(request: Request[Any, Any, Any], data: CreateAsset, lake: Lake) -> AssetCreated:
+async def create_video(request: Request[Any, Any, Any], data: JSONBody[CreateAsset], lake: OpenLake) -> AssetCreated:
     """Give a video its place in a namespace, a space and a folder. The same again gives the same records."""
     name = check_name(data.name)
     bss_id = data.bss_video_id
@@ -48,6 +49,6 @@ async def create_video(request: Request[Any, Any, Any], data: CreateAsset, lake:
 
 
 @get("/auth/me")
-async def me(lake: Lake) -> Me:
+async def me(lake: OpenLake) -> Me:
     """Who the caller is."""
     return Me(lake.settings.namespace)
