@@ -1,0 +1,32 @@
+"""Dreamlake: a video data lake. Load, slice and upload recordings; get exact frames as PIL, numpy or torch.
+
+    >>> import dreamlake as dl
+    >>> video = dl.load_video("v-BV1bW411n7fY9x01")
+    >>> video[10.0:20.0].numpy().shape
+    (300, 1080, 1920, 3)
+
+This is the blocking API; ``import dreamlake.aio as adl`` has the same names to be awaited.
+"""
+
+from dreamlake._sync import Video, close, load, load_video, upload
+from dreamlake.config import connect
+from dreamlake.core.events import UploadEvent
+from dreamlake.core.prefix import Prefix
+from dreamlake.errors import DreamlakeError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DreamlakeError",
+    "Prefix",
+    "UploadEvent",
+    "Video",
+    "close",
+    "connect",
+    "load",
+    "load_video",
+    "upload",
+]
+
+for _name in __all__:  # tracebacks and help() show where users find a thing, not where it is written
+    globals()[_name].__module__ = __name__

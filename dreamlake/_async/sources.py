@@ -1,0 +1,277 @@
+"""Where the pictures of a video come from: a lake, or a file as it lies.
+
+A source knows the frame index and hands out packets by segment. All clips of a video share one, and a clip that was
+pickled finds the source of its process again by its key.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+from dreamlake._async._runtime import gather, offload, sleep
+from dreamlake._async.lake import AsyncLake
+from dreamlake.config import LakeAddress
+from dreamlake.core.events import UploadEvent
+from dreamlake.core.frameindex import FrameIndex
+from dreamlake.core.ids import resource_id
+from dreamlake.core.kinds import VIDEO
+from dreamlake.core.playlist import Playlist, parse_playlist
+from dreamlake.core.targets import bss_uri
+from dreamlake.core.wire import VideoMeta
+from dreamlake.errors import AccessError, IntegrityError, ProcessingError, SourceNotFoundError, UsageError
+from dreamlake.progress import Progress, upload_progress
+
+__all__ = ["AsyncFileSource", "AsyncLakeSource", "AsyncSource", "Facts"]
+
+FIRST_POLL = 0.02  # seconds; most clips are ready within a second
+LAST_POLL = 1.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a clip knows of its video without the index. Seconds and pixels."""
+
+    fps: float
+    width: int
+    height: int
+    frames: int
+    duration: float
+
+
+class AsyncSource(ABC):
+    """A video that frames can be read from, once it is loaded."""
+
+    def __init__(self) -> None:
+        self._index: FrameIndex | None = None
+
+    @property
+    @abstractmethod
+    def key(self) -> tuple[Any, ...]:
+        """What ``find`` needs to make the same source in another process."""
+
+    @property
+    @abstractmethod
+    def id(self) -> str | None:
+        """The resource id; None for a file outside of any lake."""
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """The URI of the video."""
+
+    @abstractmethod
+    async def load(self) -> None:
+        """Get the frame index, if it is not there yet."""
+
+    @abstractmethod
+    async def segment(self, number: int) -> Any:
+        """The packets of a segment."""
+
+    @property
+    def index(self) -> FrameIndex | None:
+        """The frame index; None before ``load``."""
+        return self._index
+
+    @property
+    def facts(self) -> Facts:
+        """What the index says in short."""
+        index = self.loaded()
+        width, height = index.display_size
+        return Facts(index.fps, width, height, len(index), index.timeline.end)
+
+    def loaded(self) -> FrameIndex:
+        """The frame index of a loaded video."""
+        if self._index is None:
+            raise UsageError(f"{self.uri} is not loaded yet: `await video.load()` first")
+        return self._index
+
+    @staticmethod
+    def find(key: tuple[Any, ...]) -> AsyncSource:
+        """The source with this key, shared by all clips of the video in this process."""
+        source = _sources.get(key)
+        if source is None:
+            kind, *arguments = key
+            source = _sources[key] = AsyncFileSource(*arguments) if kind == "file" else AsyncLakeSource(*arguments)
+        return source
+
+
+class AsyncLakeSource(AsyncSource):
+    """A video of a lake.
+
+    Args:
+        bss_url: the storage service of the lake.
+        remote: its catalog.
+        data: the folder of an embedded lake, else None.
+        object_id: of the video.
+        lake: the client to use, if there is one already.
+    """
+
+    def __init__(
+        self, bss_url: str, remote: str, data: str | None, object_id: str, lake: AsyncLake | None = None
+    ) -> None:
+        super().__init__()
+        self._lake = lake or AsyncLake(_with_key(LakeAddress(bss_url, remote, Path(data) if data else None)))
+        self._object_id = object_id
+        self._meta: VideoMeta | None = None
+        self._playlist: Playlist | None = None
+        self._init: bytes | None = None
+
+    @classmethod
+    def of(cls, lake: AsyncLake, object_id: str) -> Self:
+        """The source of a video in this lake."""
+        address = lake.address
+        key = ("lake", address.bss_url, address.remote, str(address.data) if address.data else None, object_id)
+        source = _sources.get(key)
+        if not isinstance(source, cls):
+            source = cls(*key[1:], lake=lake)
+            _sources[key] = source
+        return source
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        address = self._lake.address
+        data = str(address.data) if address.data else None
+        return ("lake", address.bss_url, address.remote, data, self._object_id)
+
+    @property
+    def id(self) -> str:
+        return resource_id(VIDEO, self._object_id)
+
+    @property
+    def uri(self) -> str:
+        return bss_uri(self._lake.address.host, VIDEO, self._object_id)
+
+    async def load(self) -> None:
+        if self._index is None:
+            self._meta = await self.ready(progress=False)
+            self._index = FrameIndex.from_bytes(await self._lake.frame_index(self._object_id))
+
+    async def ready(self, progress: Progress = None) -> VideoMeta:
+        """Wait until the lake has processed the video.
+
+        Raises:
+            ProcessingError: it could not.
+        """
+        meta = await self._lake.video(self._object_id)
+        if meta.status == "uploaded":  # its uploader ended before it could start the processing
+            await self._lake.trigger_by_id(VIDEO, self._object_id)
+        pause = FIRST_POLL
+        with upload_progress(progress, meta.name) as report:
+            while meta.status in ("uploaded", "processing"):
+                report(UploadEvent("process", meta.progress or 0.0, 1.0))
+                await sleep(pause)
+                pause = min(pause * 1.5, LAST_POLL)
+                meta = await self._lake.video(self._object_id)
+            if meta.status == "ready":
+                report(UploadEvent("process", 1.0, 1.0))
+        if meta.status == "failed":
+            raise ProcessingError(f"{meta.name} ({self.id}): {meta.error}")
+        return meta
+
+    async def segment(self, number: int) -> Any:
+        from dreamlake.media import cache
+        from dreamlake.media.stored import demux_segment
+
+        index = self.loaded()
+        digest = bytes(index.segment_sha256[number])
+        key: Hashable = (self._object_id, number, digest)
+        found = cache.segments.get(key)
+        if found is None:
+            fetch = [partial(self._chunk, number, digest.hex())]
+            if index.header.init_hash and self._init is None:
+                fetch.append(partial(self._chunk, None, index.header.init_hash))
+            data, *init = await gather(*fetch)
+            self._init = init[0] if init else self._init
+            found = await offload(partial(demux_segment, data, self._init or b"", index, number))
+            cache.segments.put(key, found)
+        return found
+
+    async def _chunk(self, number: int | None, digest: str) -> bytes:
+        """The bytes of a segment, or of the initialisation section, proved to be the right ones."""
+        for signed_before in (self._playlist is not None, False):
+            playlist = await self._signed()
+            url = playlist.init if number is None else playlist.uris[number]
+            try:
+                data = await self._lake.chunk(url or "")
+            except AccessError:
+                if not signed_before:
+                    raise
+                self._playlist = None  # its URLs have expired
+                continue
+            break
+        if sha256(data).hexdigest() != digest:
+            raise IntegrityError(f"{self.uri}: segment {number} does not match its hash")
+        return data
+
+    async def _signed(self) -> Playlist:
+        if self._playlist is None:
+            if self._meta is None:
+                self._meta = await self._lake.video(self._object_id)
+            self._playlist = parse_playlist(await self._lake.playlist(self._object_id, self._meta.streams[0]))
+        return self._playlist
+
+
+class AsyncFileSource(AsyncSource):
+    """A video file of this machine, read as it is.
+
+    Args:
+        path: absolute.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = Path(path)
+        self._scan: Any = None
+        self._version: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return ("file", str(self._path))
+
+    @property
+    def id(self) -> None:
+        return None
+
+    @property
+    def uri(self) -> str:
+        return self._path.as_uri()
+
+    async def load(self) -> None:
+        from dreamlake.media.scan import scan
+
+        if self._index is None:
+            if not await offload(self._path.is_file):
+                raise SourceNotFoundError(f"{self._path}: there is no such file")
+            stat = await offload(self._path.stat)
+            self._version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            self._scan = await offload(partial(scan, self._path))
+            self._index = self._scan.index
+
+    async def segment(self, number: int) -> Any:
+        from dreamlake.media import cache
+        from dreamlake.media.original import read_segment
+
+        key: Hashable = (self._path, self._version, number)
+        found = cache.segments.get(key)
+        if found is None:
+            found = await offload(partial(read_segment, self._path, self._scan, number))
+            cache.segments.put(key, found)
+        return found
+
+
+_sources: WeakValueDictionary[tuple[Any, ...], AsyncSource] = WeakValueDictionary()
+
+
+def _with_key(address: LakeAddress) -> LakeAddress:
+    """An address from a pickle, with this process's key: keys do not travel in pickles."""
+    from dreamlake.config import lake_at
+
+    configured = lake_at(address.host)
+    return configured if (configured.bss_url, configured.data) == (address.bss_url, address.data) else address

@@ -1,0 +1,8 @@
+# Generated from dreamlake/_async/__init__.py by scripts/unasync.py. Edit that file, then run it.
+"""The SDK. ``dreamlake._sync`` is the source, ``dreamlake._sync`` is generated from it."""
+
+from dreamlake._sync.api import close, load, load_video
+from dreamlake._sync.upload import upload
+from dreamlake._sync.video import Video
+
+__all__ = ["Video", "close", "load", "load_video", "upload"]

@@ -1,0 +1,287 @@
+"""What differs between the async and the blocking API, the blocking side.
+
+The hand-written twin of `dreamlake/_async/_runtime.py`: the same names and signatures, on threads and plain
+files. Threads live as long as the call that needs them, and the connections that are kept are left behind by
+a forked process, which starts clean. There is no event loop anywhere.
+
+Wherever several calls run, one rule holds: the first error keeps calls that have not begun from beginning,
+waits for those that run, and is then raised as it is. When the caller is interrupted, or closes an iterator
+early, the same happens. No call ever outlives the function that began it.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from functools import partial
+from itertools import chain, islice
+from os import PathLike
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    import httpx  # slow to import, and not needed before the first request
+
+__all__ = [
+    "ASYNC",
+    "BinaryMode",
+    "Event",
+    "File",
+    "Lock",
+    "Stream",
+    "close_clients",
+    "demand",
+    "gather",
+    "http_client",
+    "map_ordered",
+    "map_unordered",
+    "offload",
+    "open_file",
+    "sleep",
+]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+ASYNC: Final[bool] = False
+
+# What a generator function returns; `closing` takes it.
+Stream: TypeAlias = Generator[T, None, None]
+
+BinaryMode: TypeAlias = Literal["rb", "wb", "ab", "xb", "r+b", "w+b"]
+
+
+# Waiting
+
+
+class Lock:
+    """A lock for `with`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+
+class Event:
+    """A flag that is set once and that many can wait for."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Raise the flag and wake everyone who waits."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether the flag is up."""
+        return self._event.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the flag, at most `timeout` seconds; return whether it is up."""
+        return self._event.wait(timeout)
+
+
+def sleep(seconds: float) -> None:
+    """Do nothing for so many seconds."""
+    time.sleep(seconds)
+
+
+# Running
+
+
+def offload(fn: Callable[[], T]) -> T:
+    """Call a function that blocks or computes. Here the caller may be held up, so it is just called."""
+    return fn()
+
+
+def gather(*fns: Callable[[], T]) -> list[T]:
+    """Call all of a few functions at once and return their results in order."""
+    if len(fns) < 2:
+        return [fn() for fn in fns]
+    with _Calls(len(fns) - 1) as calls:
+        others = [calls.start(fn) for fn in fns[1:]]
+        with suppress(Exception):  # `calls` keeps it; an interrupt goes through
+            first = calls.run(fns[0])
+        wait(others)
+        if calls.error is not None:
+            raise calls.error
+    return [first, *(future.result() for future in others)]
+
+
+def map_ordered(fn: Callable[[S], T], items: Iterable[S], limit: int) -> Stream[T]:
+    """Call `fn` for every item, ahead of the consumer, and yield the results in the order of the items.
+
+    Args:
+        fn: What to call with each item.
+        items: Taken one by one, as calls begin.
+        limit: How many calls may run or wait for the consumer. With 1, one call runs while the consumer
+            works on the result before it.
+    """
+    rest, single = _rest(items, limit)
+    if single:
+        yield from map(fn, rest)
+        return
+    with _Calls(limit) as calls:
+        ahead = deque(calls.start(partial(fn, item)) for item in islice(rest, limit))
+        while ahead:
+            result = ahead.popleft().result()
+            if calls.error is None:
+                ahead.extend(calls.start(partial(fn, item)) for item in islice(rest, 1))
+            yield result
+
+
+def map_unordered(fn: Callable[[S], T], items: Iterable[S], limit: int) -> Stream[T]:
+    """Call `fn` for every item and yield the results as they finish.
+
+    Args:
+        fn: What to call with each item.
+        items: Taken one by one, as calls begin.
+        limit: How many calls may run or wait for the consumer.
+    """
+    rest, single = _rest(items, limit)
+    if single:
+        yield from map(fn, rest)
+        return
+    finished: SimpleQueue[Future[T]] = SimpleQueue()
+    with _Calls(limit) as calls:
+
+        def start(item: S) -> None:
+            calls.start(partial(fn, item)).add_done_callback(finished.put)
+
+        unseen = sum(1 for _ in map(start, islice(rest, limit)))
+        while unseen:
+            future = finished.get()
+            if future.exception() is not None and calls.error is not None:
+                raise calls.error  # a call kept from beginning may get here before the one that failed
+            unseen -= 1
+            if calls.error is None:
+                unseen += sum(1 for _ in map(start, islice(rest, 1)))
+            yield future.result()
+
+
+def _rest(items: Iterable[S], limit: int) -> tuple[Iterator[S], bool]:
+    """An iterator over the items, and whether there is at most one: that needs no thread."""
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, not {limit}")
+    rest = iter(items)
+    first = list(islice(rest, 2))
+    return chain(first, rest), len(first) < 2
+
+
+class _Calls:
+    """The calls that run in threads on behalf of one `with` block, and end with it."""
+
+    def __init__(self, threads: int) -> None:
+        self.error: BaseException | None = None
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="dreamlake")
+
+    def start(self, fn: Callable[[], T]) -> Future[T]:
+        return self._executor.submit(copy_context().run, self.run, fn)
+
+    def run(self, fn: Callable[[], T]) -> T:
+        if self.error is not None:
+            # Nobody asks for this result: calls begin in order, so the failed call's is asked for first.
+            raise CancelledError
+        try:
+            return fn()
+        except BaseException as error:
+            if self.error is None:
+                self.error = error
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._executor.shutdown(cancel_futures=True)
+
+
+def demand(fn: Callable[[], object], otherwise: str) -> None:  # noqa: ARG001 (the twin's signature)
+    """Load something where nothing can be awaited: here it is just done, the async API raises.
+
+    Args:
+        fn: What loads it.
+        otherwise: What the async API tells the caller to await instead.
+    """
+    fn()
+
+
+# Connections
+
+
+def http_client(key: Hashable, make: Callable[[], "httpx.Client"]) -> "httpx.Client":
+    """The client for a lake, made once for each process; any number of threads may use it at once.
+
+    Args:
+        key: What tells one lake from another.
+        make: Makes the client if there is none.
+    """
+    with _clients_lock:
+        if key not in _clients:
+            _clients[key] = make()
+        return _clients[key]
+
+
+def close_clients() -> None:
+    """Close the clients of this process; the next use makes new ones."""
+    with _clients_lock:
+        clients = list(_clients.values())
+        _clients.clear()
+    for client in clients:
+        client.close()
+
+
+_clients: "dict[Hashable, httpx.Client]" = {}
+_clients_lock = threading.Lock()
+_inherited: "list[httpx.Client]" = []
+
+
+def _start_anew() -> None:
+    """A forked child must not write into its parent's connections, nor close them."""
+    global _clients_lock
+    _clients_lock = threading.Lock()
+    _inherited.extend(_clients.values())
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=_start_anew)
+
+
+# Files
+
+
+class File(Protocol):
+    """An open binary file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read at most `size` bytes, or all that are left."""
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:
+        """Write all of `data` and return its length."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move to an offset from the start (0), from here (1) or the end (2), and return where we are."""
+
+
+@contextmanager
+def open_file(path: str | PathLike[str], mode: BinaryMode) -> Iterator[File]:
+    """Open a binary file for the length of a `with` block."""
+    if "b" not in mode:
+        raise ValueError(f"mode must be binary, such as 'rb', not {mode!r}")
+    with Path(path).open(mode) as file:
+        yield file

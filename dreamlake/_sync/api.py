@@ -1,0 +1,84 @@
+# Generated from dreamlake/_async/api.py by scripts/unasync.py. Edit that file, then run it.
+"""The functions that users call first: ``load_video`` and ``load``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dreamlake._sync._runtime import close_clients, offload
+from dreamlake._sync.lake import Lake
+from dreamlake._sync.sources import FileSource, LakeSource, Source
+from dreamlake._sync.video import Video
+from dreamlake.config import current_lake, lake_at
+from dreamlake.core.ids import resource_id
+from dreamlake.core.kinds import VIDEO
+from dreamlake.core.targets import AssetUri, parse_source
+from dreamlake.errors import InvalidIdError, UsageError
+
+__all__ = ["close", "load", "load_video"]
+
+
+def load_video(source: str | os.PathLike[str]) -> Video:
+    """Load a video: its facts and its frame index, but no pixels yet.
+
+    Args:
+        source: a resource id (``v-…``), a ``bss://`` URI, a ``file://`` URI or a path.
+
+    Returns:
+        The video; if the lake is still processing it, once that is done.
+
+    Raises:
+        InvalidIdError: malformed, or the id of something else.
+        NotFoundError: the lake has no such video.
+        SourceError: a file that cannot be read as video.
+        ProcessingError: the lake could not process the video.
+        LakeUnreachableError: no lake answers.
+
+    Example:
+        >>> video = dl.load_video("v-BV1bW411n7fY9x01")
+        >>> video = dl.load_video("bss://localhost:10234/videos/69e7264a0f3c5d7b9a1e2c48")
+    """
+    target = parse_source(os.fspath(source))
+    if isinstance(target, AssetUri):
+        if target.kind is not VIDEO:
+            text = resource_id(target.kind, target.object_id)
+            raise InvalidIdError(f"{text!r} is the id of {target.kind.phrase}, and a video is wanted here")
+        lake = Lake(current_lake() if target.host is None else lake_at(target.host))
+        return Video(LakeSource.of(lake, target.object_id)).load()
+    if target.scheme != "file":
+        raise UsageError(f"{target.location}: only files of this machine are read in place yet; upload it to a lake")
+    path = _absolute(target.location)
+    return Video(Source.find(FileSource(path).key)).load()
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def load(source: str) -> Video:
+    """Load whatever a resource id or URI names.
+
+    Args:
+        source: a resource id of any kind, or a URI. This version has objects for videos.
+
+    Raises:
+        UsageError: the id of a kind that cannot be loaded yet. Otherwise as ``load_video``.
+
+    Example:
+        >>> video = dl.load("v-BV1bW411n7fY9x01")
+    """
+    target = parse_source(source)
+    if isinstance(target, AssetUri) and target.kind is not VIDEO:
+        raise UsageError(f"{source!r} is {target.kind.phrase}; this version of Dreamlake loads videos")
+    return load_video(source)
+
+
+def close() -> None:
+    """Close connections and embedded lakes; the next call opens them again. Nothing need be closed at exit."""
+    close_clients()
+    try:
+        from dreamlake.server import embedded
+    except ImportError:
+        return  # without the extra there is none
+    offload(embedded.close_lakes)

@@ -1,0 +1,250 @@
+# Generated from dreamlake/_async/lake.py by scripts/unasync.py. Edit that file, then run it.
+"""The client of one lake: each request of CONTRACT.md as a method, tried again where that can help.
+
+All of the lake's requests may be repeated without doing anything twice, so every failure that could pass is retried.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from dreamlake._sync._runtime import http_client, offload, sleep
+from dreamlake.config import LakeAddress
+from dreamlake.core.kinds import Kind
+from dreamlake.core.parts import CompletedPart
+from dreamlake.core.retry import RETRYABLE, Backoff, parse_retry_after
+from dreamlake.core.wire import (
+    AssetCreated,
+    CompleteUpload,
+    InitUpload,
+    Me,
+    PartsDone,
+    Problem,
+    RegisterAsset,
+    Registered,
+    SignedParts,
+    SignParts,
+    Success,
+    UploadStarted,
+    VideoMeta,
+)
+from dreamlake.errors import (
+    AccessError,
+    LakeError,
+    LakeUnreachableError,
+    MissingExtraError,
+    NotFoundError,
+    RequestError,
+    ServerError,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["Lake"]
+
+T = TypeVar("T")
+
+PATIENT = Backoff(attempts=6)
+HASTY = Backoff(attempts=2, base=0.1)  # while the lake has never answered, it is more likely wrong than busy
+
+
+class Lake:
+    """A lake as its clients see it.
+
+    Args:
+        address: of the lake, embedded or not.
+    """
+
+    def __init__(self, address: LakeAddress) -> None:
+        self.address = address
+        self._answered = False
+
+    # -- uploads -----------------------------------------------------------------------------------------------------
+
+    def init_upload(self, kind: Kind, body: InitUpload) -> UploadStarted:
+        """Begin a multipart upload."""
+        return self._call("POST", self._bss(f"/{kind.route}/upload/multipart/init"), UploadStarted, body)
+
+    def sign_part(self, kind: Kind, body: SignParts) -> str:
+        """The presigned URL to PUT the one part of the body to."""
+        url = self._bss(f"/{kind.route}/upload/multipart/parts")
+        return self._call("POST", url, SignedParts, body).parts[str(body.part_numbers[0])]
+
+    def put_part(self, url: str, data: bytes) -> str:
+        """Send a part to its presigned URL; returns its etag."""
+        response = self.send("PUT", url, content=data)
+        return response.headers["etag"]
+
+    def parts_done(self, kind: Kind, upload_id: str, key: str) -> PartsDone:
+        """Which parts of an upload the storage has."""
+        query = {"uploadId": upload_id, "key": key}
+        return self._call("GET", self._bss(f"/{kind.route}/upload/multipart/parts-done"), PartsDone, query=query)
+
+    def complete_upload(self, kind: Kind, upload_id: str, key: str, parts: list[CompletedPart]) -> None:
+        """Join the parts."""
+        body = CompleteUpload(upload_id=upload_id, key=key, parts=parts)
+        self._call("POST", self._bss(f"/{kind.route}/upload/multipart/complete"), Success, body)
+
+    # -- assets ------------------------------------------------------------------------------------------------------
+
+    def register(self, kind: Kind, body: RegisterAsset) -> Registered:
+        """Make an asset of a staged file."""
+        return self._call("POST", self._bss(f"/{kind.route}"), Registered, body)
+
+    def create_asset(self, kind: Kind, body: Mapping[str, Any]) -> AssetCreated:
+        """Give an asset its name in the catalog."""
+        return self._call("POST", f"{self.address.remote}/assets/{kind.name}", AssetCreated, body)
+
+    def trigger(self, lambda_url: str) -> None:
+        """Start the processing of an asset by its signed URL."""
+        self.send("POST", lambda_url)
+
+    def trigger_by_id(self, kind: Kind, object_id: str) -> None:
+        """Start the processing of an asset again."""
+        self._call("POST", self._bss(f"/lambdas/{kind.action}"), Registered, {kind.id_field: object_id})
+
+    def video(self, object_id: str) -> VideoMeta:
+        """The sidecar of a video."""
+        return self._call("GET", self._bss(f"/videos/{object_id}"), VideoMeta)
+
+    def frame_index(self, object_id: str) -> bytes:
+        """The frame index of a video, ``frames.npz``."""
+        return self.send("GET", self._bss(f"/videos/{object_id}/frames.npz"), key=True).content
+
+    def playlist(self, object_id: str, stream: str) -> str:
+        """The playlist of a video, its chunks as signed URLs."""
+        return self.send("GET", self._bss(f"/videos/{object_id}/stream/{stream}.m3u8"), key=True).text
+
+    def chunk(self, url: str) -> bytes:
+        """The bytes behind a signed URL."""
+        return self.send("GET", url).content
+
+    def me(self) -> Me:
+        """Who the lake takes us for."""
+        return self._call("GET", f"{self.address.remote}/auth/me", Me)
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def _bss(self, path: str) -> str:
+        return self.address.bss_url + path
+
+    def _call(
+        self, method: str, url: str, answer: type[T], body: Any = None, query: Mapping[str, str] | None = None
+    ) -> T:
+        content = None if body is None else msgspec.json.encode(body)
+        response = self.send(method, url, content=content, query=query, key=True)
+        try:
+            return msgspec.json.decode(response.content, type=answer)
+        except msgspec.MsgspecError as error:
+            raise ServerError(f"{self.address} answered what this client does not understand: {error}") from error
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        content: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        key: bool = False,
+    ) -> httpx.Response:
+        """Send one request, again if need be, and return its answer.
+
+        Args:
+            method: of HTTP.
+            url: absolute.
+            content: the body.
+            query: parameters of the URL.
+            key: whether the API key goes with it. Presigned URLs may lead to other hosts, which must not see it.
+
+        Raises:
+            LakeUnreachableError: no answer.
+            LakeError: an answer that says no.
+        """
+        import httpx
+
+        client = self._client()
+        headers = {"Authorization": f"Bearer {self.address.api_key}"} if key and self.address.api_key else {}
+        if content is not None and key:
+            headers["Content-Type"] = "application/json"
+        failures = 0
+        while True:
+            try:
+                response = client.request(method, url, content=content, params=query, headers=headers)
+            except httpx.TransportError as error:
+                failure: Exception = self._unreachable(error)
+                retry_after, retryable = None, True
+            else:
+                self._answered = True
+                if response.is_success:
+                    return response
+                failure = _refusal(response)
+                retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
+                retryable = response.status_code in RETRYABLE
+            failures += 1
+            backoff = PATIENT if self._answered else HASTY
+            delay = backoff.delay(failures, random.random(), retry_after) if retryable else None  # noqa: S311
+            if delay is None:
+                raise failure
+            sleep(delay)
+
+    def _unreachable(self, error: httpx.TransportError) -> LakeUnreachableError:
+        refused = type(error).__name__ == "ConnectError"
+        hint = "is `dreamlake serve` running there?" if refused else str(error) or type(error).__name__
+        failure = LakeUnreachableError(f"no answer from {self.address}: {hint}")
+        failure.__cause__ = error
+        return failure
+
+    def _client(self) -> httpx.Client:
+        data = self.address.data
+        if data is None:
+            return http_client(self.address, _connection)
+        try:
+            from dreamlake.server import embedded
+        except ImportError as error:
+            raise MissingExtraError("lake", "the embedded lake") from error
+        return http_client(self.address, partial(_inside, offload(partial(embedded.open_lake, data))))
+
+
+def _connection(mounts: Any = None) -> httpx.Client:
+    import httpx
+
+    # Reading and writing time out when nothing moves; a large part may take as long as it needs.
+    timeout = httpx.Timeout(connect=10.0, read=60.0, write=60.0, pool=None)
+    limits = httpx.Limits(max_connections=32, max_keepalive_connections=16)
+    return httpx.Client(timeout=timeout, limits=limits, mounts=mounts, follow_redirects=True)
+
+
+def _inside(app: Any) -> httpx.Client:
+    from dreamlake.config import EMBEDDED_URL
+    from dreamlake.server.inprocess import InProcessTransport
+
+    # Only the lake itself is in this process; what it keeps elsewhere is reached as from anywhere.
+    return _connection({EMBEDDED_URL: InProcessTransport(app)})
+
+
+_REFUSALS: dict[int, Callable[[str, int], LakeError]] = {
+    400: RequestError,
+    401: AccessError,
+    402: AccessError,
+    403: AccessError,
+    404: NotFoundError,
+    409: RequestError,
+    413: RequestError,
+    422: RequestError,
+}
+
+
+def _refusal(response: httpx.Response) -> LakeError:
+    try:
+        detail = msgspec.json.decode(response.content, type=Problem).detail
+    except msgspec.MsgspecError:
+        detail = f"{response.request.method} {response.request.url.path}: {response.status_code}"
+    refusal = _REFUSALS.get(response.status_code, ServerError if response.status_code >= 500 else LakeError)
+    return refusal(detail, response.status_code)

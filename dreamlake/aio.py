@@ -1,0 +1,28 @@
+"""The async API: the same names as ``dreamlake``, to be awaited.
+
+>>> import dreamlake.aio as adl
+>>> video = await adl.load_video("v-BV1bW411n7fY9x01")
+>>> (await video[10.0:20.0].numpy()).shape
+(300, 1080, 1920, 3)
+"""
+
+from dreamlake._async import AsyncVideo, close, load, load_video, upload
+from dreamlake.config import connect
+from dreamlake.core.events import UploadEvent
+from dreamlake.core.prefix import Prefix
+from dreamlake.errors import DreamlakeError
+
+__all__ = [
+    "AsyncVideo",
+    "DreamlakeError",
+    "Prefix",
+    "UploadEvent",
+    "close",
+    "connect",
+    "load",
+    "load_video",
+    "upload",
+]
+
+for _definition in (AsyncVideo, close, load, load_video, upload):
+    _definition.__module__ = __name__

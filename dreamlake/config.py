@@ -1,0 +1,147 @@
+"""Which lake is in use, and with which key.
+
+In this order: what ``connect`` said, the environment (``DREAMLAKE_URL``, or ``DREAMLAKE_BSS_URL`` and
+``DREAMLAKE_REMOTE`` apart; ``DREAMLAKE_API_KEY``), ``~/.dreamlake/config.toml`` (``url``, ``bss_url``, ``remote``,
+``api_key``), and else the embedded lake in ``~/.dreamlake/lake``. ``DREAMLAKE_HOME`` moves ``~/.dreamlake``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dreamlake.errors import InvalidTargetError, UsageError
+
+__all__ = ["EMBEDDED_URL", "LakeAddress", "connect", "current_lake", "home", "lake_at"]
+
+EMBEDDED_URL = "http://embedded.dreamlake"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class LakeAddress:
+    """Where a lake is.
+
+    Attributes:
+        bss_url: of the storage service.
+        remote: of the catalog.
+        data: the folder of an embedded lake; None for a server.
+        api_key: sent to both; None without one.
+    """
+
+    bss_url: str
+    remote: str
+    data: Path | None = None
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def host(self) -> str:
+        """What stands in ``bss://`` URIs: host and port of the storage service, nothing for an embedded lake."""
+        return "" if self.data is not None else urlsplit(self.bss_url).netloc
+
+    def __str__(self) -> str:
+        return f"the embedded lake in {self.data}" if self.data is not None else self.bss_url
+
+
+_connected: LakeAddress | None = None
+
+
+def home() -> Path:
+    """``~/.dreamlake``, or what ``DREAMLAKE_HOME`` says."""
+    return Path(os.environ.get("DREAMLAKE_HOME") or Path.home() / ".dreamlake")
+
+
+def connect(
+    url: str | None = None, *, api_key: str | None = None, data: str | os.PathLike[str] | None = None
+) -> LakeAddress:
+    """Choose the lake that this process uses from now on, over environment and configuration file.
+
+    Args:
+        url: of a server, such as ``http://localhost:10234``.
+        api_key: for that server.
+        data: the folder of an embedded lake, instead of a server. Without url and data the choice is given back to
+            environment and configuration file.
+
+    Returns:
+        The lake that is in use now. Nothing is sent to it yet.
+
+    Raises:
+        UsageError: both a url and a folder.
+
+    Example:
+        >>> dl.connect("http://lab-server:10234", api_key="dlk_…")
+    """
+    global _connected
+    if url is not None and data is not None:
+        raise UsageError("connect takes the url of a server or the folder of an embedded lake, not both")
+    if url is not None:
+        _connected = LakeAddress(_url(url), _url(url), api_key=api_key)
+    elif data is not None:
+        _connected = _embedded(Path(data))
+    else:
+        _connected = None
+    return current_lake()
+
+
+def current_lake() -> LakeAddress:
+    """The lake in use."""
+    return _connected or _configured(os.environ)
+
+
+def lake_at(host: str) -> LakeAddress:
+    """The lake that a ``bss://`` URI names; the key is only sent where it is configured for."""
+    current = current_lake()
+    if host == current.host:
+        return current
+    if not host:
+        return _embedded(home() / "lake")
+    try:
+        loopback = urlsplit(f"//{host}").hostname in LOOPBACK
+    except ValueError as error:
+        raise InvalidTargetError(f"bss://{host}: {error}") from None
+    url = f"{'http' if loopback else 'https'}://{host}"
+    return LakeAddress(url, url)
+
+
+def _configured(environment: Mapping[str, str]) -> LakeAddress:
+    settings = _file_settings()
+    for name, variable in (("url", "URL"), ("bss_url", "BSS_URL"), ("remote", "REMOTE"), ("api_key", "API_KEY")):
+        if value := environment.get(f"DREAMLAKE_{variable}"):
+            settings[name] = value
+            if name == "url":  # a server from the environment is not mixed with one from the file
+                settings.pop("bss_url", None)
+                settings.pop("remote", None)
+    bss = settings.get("bss_url") or settings.get("url")
+    remote = settings.get("remote") or settings.get("url") or bss
+    if not bss and remote:
+        raise UsageError("DREAMLAKE_REMOTE names the catalog; DREAMLAKE_BSS_URL must name the storage service too")
+    if not bss or not remote:
+        return _embedded(home() / "lake")
+    return LakeAddress(_url(bss), _url(remote), api_key=settings.get("api_key"))
+
+
+def _file_settings() -> dict[str, str]:
+    path = home() / "config.toml"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+    return {key: value for key, value in content.items() if isinstance(value, str)}
+
+
+def _embedded(data: Path) -> LakeAddress:
+    return LakeAddress(EMBEDDED_URL, EMBEDDED_URL, data=data.expanduser().absolute())
+
+
+def _url(text: str) -> str:
+    url = text if "://" in text else f"http://{text}"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidTargetError(f"{text!r} is not the URL of a lake, such as http://localhost:10234")
+    return url.rstrip("/")

@@ -1,0 +1,74 @@
+"""Progress bars for people: rich's, in terminals and notebooks, and nothing at all elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dreamlake.core.events import Stage, UploadEvent
+
+__all__ = ["Progress", "bars", "lines", "upload_progress"]
+
+Progress = bool | Callable[[UploadEvent], None] | None
+"""``None`` shows a bar where somebody can see it, ``True`` always, ``False`` never; a callable gets the events."""
+
+_TITLES: dict[Stage, str] = {"hash": "reading", "upload": "sending", "process": "processing"}
+
+
+@contextmanager
+def upload_progress(progress: Progress, title: str) -> Iterator[Callable[[UploadEvent], None]]:
+    """What an upload reports to: the caller's own function, a bar, or nothing."""
+    if callable(progress):
+        yield progress
+    elif progress or (progress is None and _watched()):
+        with bars(title) as report:
+            yield report
+    else:
+        yield lambda _: None
+
+
+@contextmanager
+def bars(title: str) -> Iterator[Callable[[UploadEvent], None]]:
+    """A bar for each stage of one upload; they disappear when it is over."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[Stage, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+
+        def report(event: UploadEvent) -> None:
+            # Shares are shown in thousandths, so that one column serves bytes and shares.
+            scale = 1000 if event.stage == "process" else 1
+            if event.stage not in tasks:
+                tasks[event.stage] = shown.add_task(f"{_TITLES[event.stage]} {title}", total=event.total * scale)
+            shown.update(tasks[event.stage], completed=event.done * scale, total=event.total * scale)
+
+        yield report
+
+
+def lines(title: str, say: Callable[[str], None]) -> Callable[[UploadEvent], None]:
+    """A line for the beginning of each stage, for logs."""
+    begun: set[Stage] = set()
+
+    def report(event: UploadEvent) -> None:
+        if event.stage not in begun:
+            begun.add(event.stage)
+            size = "" if event.stage == "process" else f" ({event.total / 1e6:.1f} MB)"
+            say(f"{title}: {_TITLES[event.stage]}{size}")
+
+    return report
+
+
+def _watched() -> bool:
+    """Whether somebody can see a bar: a terminal, or a notebook."""
+    if "ipykernel" in sys.modules:
+        return True
+    return sys.stderr is not None and sys.stderr.isatty()
