@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -32,6 +32,8 @@ from dreamlake.errors import (
 )
 
 __all__ = ["app", "main"]
+
+T = TypeVar("T")
 
 EXIT_STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (UsageError, 2),
@@ -63,9 +65,6 @@ def main() -> None:
             _say({"event": "error", "error": type(error).__name__, "message": str(error)})
         print(f"dreamlake: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(next(status for kind, status in EXIT_STATUS if isinstance(error, kind)))
-    except KeyboardInterrupt:
-        print("dreamlake: interrupted", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
 
 
 @app.command()
@@ -86,7 +85,7 @@ def upload(
         with _reporter(file.name, json) as report:
             return await adl.upload(file, episode=episode, path=to, space=space, wait=wait, progress=report)
 
-    video = asyncio.run(run())
+    video = _finish(run())
     if json:
         _say({"event": "done", "id": video.id, "uri": video.uri})
     else:
@@ -99,7 +98,7 @@ def info(
     json: Json = False,
 ) -> None:
     """Say what is known of a video."""
-    facts = asyncio.run(_facts(video))
+    facts = _finish(_facts(video))
     if json:
         _say(facts)
         return
@@ -168,6 +167,15 @@ async def _facts(text: str) -> dict[str, Any]:
 
 def _without(fields: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key != name}
+
+
+def _finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end; Ctrl-C cancels what is under way and waits for no network."""
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        typer.echo("dreamlake: interrupted", err=True)
+        raise typer.Exit(130) from None
 
 
 @contextmanager

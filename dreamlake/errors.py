@@ -29,6 +29,8 @@ Where a builtin names the same thing, the error is that builtin too, so ``except
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AccessError",
     "DreamlakeError",
@@ -78,6 +80,10 @@ class MissingExtraError(DreamlakeError, ImportError):
 
     def __init__(self, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs an extra: pip install 'dreamlake[{extra}]'")
+        self._arguments = (extra, purpose)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments
 
 
 class SourceError(DreamlakeError):
@@ -110,6 +116,9 @@ class LakeError(DreamlakeError):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.status)
 
 
 class RequestError(LakeError):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 import dreamlake as dl
 from dreamlake.config import connect
+from dreamlake.core.ids import resource_id
+from dreamlake.core.kinds import VIDEO
 
 # Before anything else can look: no test may touch ~/.dreamlake or a server that the environment names.
 for _name in [name for name in os.environ if name.startswith("DREAMLAKE_")]:
@@ -71,8 +77,41 @@ def lake(request: pytest.FixtureRequest, _home: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def fresh_lake(tmp_path: Path) -> Iterator[Path]:
-    """An empty embedded lake in its own folder, in use."""
+def fresh_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty embedded lake in use, in a home of its own."""
+    monkeypatch.setenv("DREAMLAKE_HOME", str(tmp_path / "home"))
     connect(data=tmp_path / "lake")
     yield tmp_path / "lake"
+    connect()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def broken_video(served: str) -> Iterator[str]:
+    """The id of a video whose bytes another client did not check, so that only the lake found them broken."""
+    data = b"garbage" * 1000
+    digest = hashlib.sha256(data).hexdigest()
+    with httpx.Client(base_url=served) as client:
+
+        def call(path: str, **body: object) -> dict[str, Any]:
+            answer: dict[str, Any] = client.post(path, json=body).raise_for_status().json()
+            return answer
+
+        begun = call("/videos/upload/multipart/init", owner="bob", project="default", hash=digest[:16])
+        upload = {"uploadId": begun["uploadId"], "key": begun["key"]}
+        url = call("/videos/upload/multipart/parts", **upload, partNumbers=[1])["parts"]["1"]
+        etag = client.put(url, content=data).raise_for_status().headers["etag"]
+        call("/videos/upload/multipart/complete", **upload, parts=[{"partNumber": 1, "etag": etag}])
+        name = {"name": "/garbage.mp4", "owner": "bob", "project": "default"}
+        video = call("/videos", **name, stagingHash=digest[:16])["id"]
+    connect(served)
+    yield resource_id(VIDEO, video)
     connect()

@@ -52,16 +52,19 @@ def plan_runs(index: FrameIndex, frames: Iterable[int]) -> list[Run]:
     segments = np.searchsorted(index.segment_packet, entries, side="right") - 1
 
     runs: list[Run] = []
-    begin = 0
+    begin, high = 0, int(packets[0])
     for at in range(1, len(packets) + 1):
+        # Going on is free up to a key packet that the decoder has passed already, or stands right before.
+        if (
+            at < len(packets)
+            and segments[at] == segments[begin]
+            and (entries[at] == entries[begin] or entries[at] <= high + 1)
+        ):
+            high = max(high, int(packets[at]))
+            continue
+        runs.append(_run(index, int(entries[begin]), np.sort(packets[begin:at])))
         if at < len(packets):
-            same_entry = entries[at] == entries[at - 1]
-            # Going on through a key packet is free when the decoder stands right before it.
-            adjoining = segments[at] == segments[at - 1] and entries[at] <= packets[at - 1] + 1
-            if same_entry or (adjoining and packets[at] > packets[at - 1]):
-                continue
-        runs.append(_run(index, int(entries[begin]), packets[begin:at]))
-        begin = at
+            begin, high = at, int(packets[at])
     return runs
 
 

@@ -19,7 +19,6 @@ DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 WIDTH = 16
 _VALUE = {digit: value for value, digit in enumerate(DIGITS)}
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
-_BITS = 96
 
 
 class ResourceId(NamedTuple):
@@ -72,7 +71,7 @@ def parse_resource_id(text: str) -> ResourceId:
     """Read a resource id of any kind.
 
     Raises:
-        InvalidIdError: unknown prefix, wrong length, a foreign character, or a number of more than 96 bits.
+        InvalidIdError: unknown prefix, wrong length, or a foreign character.
     """
     prefix, dash, digits = text.partition("-")
     kind = next((kind for kind in KINDS if kind.prefix == prefix), None)
@@ -84,9 +83,7 @@ def parse_resource_id(text: str) -> ResourceId:
     number = 0
     for digit in digits:
         number = number * 62 + _VALUE[digit]
-    if number >> _BITS:
-        raise InvalidIdError(f"{text!r} is not a resource id: its number has more than 96 bits")
-    return ResourceId(kind, f"{number:024x}")
+    return ResourceId(kind, f"{number:024x}")  # 16 base62 digits always fit the 96 bits, and not the other way round
 
 
 def object_id(text: str, kind: Kind) -> str:

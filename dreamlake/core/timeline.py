@@ -7,7 +7,9 @@ tick of any real time base, above the rounding of float64 at a day's length, so 
 
 from __future__ import annotations
 
+import math
 import operator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +81,10 @@ class Selection:
             bounds = [_number(bound) for bound in (key.start, key.stop, key.step)]
             if any(isinstance(bound, float) for bound in bounds):
                 return self._time_slice(timeline, *bounds)
-            return self._of(timeline, self.frames[key])
+            if bounds[2] == 0:
+                raise UsageError("a slice with a step of 0 goes nowhere")
+            frames = self.frames[key]
+            return self if frames == self.frames else self._of(timeline, frames)
         number = _number(key)
         if isinstance(number, float):
             return self._of(timeline, self._on_display(timeline, number))
@@ -98,7 +103,7 @@ class Selection:
 
     def _on_display(self, timeline: Timeline, seconds: float) -> range:
         length = self.et - self.st
-        at = seconds + length if seconds < 0 else seconds
+        at = seconds + length if seconds < -SNAP else seconds  # a difference of times may miss 0.0 by a little
         position = self._position(timeline, self.st + at, side="right") - 1
         if not (at >= -SNAP and self.st + at < self.et - SNAP and len(self)):
             raise FrameIndexError(f"{seconds} s is outside of a clip of {length:.6g} s")
@@ -123,7 +128,7 @@ class Selection:
     def _clamp(self, bound: float | None, default: float) -> float:
         if bound is None:
             return default
-        at = self.et + bound if bound < 0 else self.st + bound
+        at = self.et + bound if bound < -SNAP else self.st + bound
         return min(max(at, self.st), self.et)
 
     def _position(self, timeline: Timeline, at: float, *, side: str) -> int:
@@ -138,16 +143,15 @@ def _number(value: Any) -> int | float | None:
     """An int, a float or None from any kind of number; numpy's and torch's scalars included."""
     if value is None or type(value) is int:
         return value
-    if isinstance(value, bool):
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool"):
         raise UsageError("True and False are not frame numbers")
+    if hasattr(value, "__index__"):
+        with suppress(TypeError):  # torch's float scalars have the method, and refuse
+            return operator.index(value)
     try:
-        return operator.index(value)
-    except TypeError:
-        pass
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"a clip is indexed by a frame (int), a time (float) or a slice, not {value!r}") from None
-    if not np.isfinite(seconds):
-        raise UsageError(f"{seconds} is not a time")
+        seconds = float(value) if hasattr(value, "__float__") else math.nan
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise UsageError(f"a clip is indexed by a frame (int), a time (float) or a slice, not {value!r}")
     return seconds

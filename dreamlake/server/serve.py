@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable
 
@@ -28,6 +29,7 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
     Raises:
         UsageError: an address beyond this machine, which needs API keys, or one that cannot be listened on.
     """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if not _is_loopback(host):
         raise UsageError(
             f"{host} can be reached from other machines, and this lake has no API keys: "

@@ -114,7 +114,7 @@ async def abort(data: JSONBody[UploadTarget], lake: OpenLake) -> Success:
     return Success()
 
 
-@put("/uploads/{upload_id:str}/{number:int}", status_code=200)
+@put("/uploads/{upload_id:str}/{number:int}", status_code=200, request_max_body_size=None)
 async def put_part(
     request: Request[Any, Any, Any], lake: OpenLake, upload_id: FromPath[str], number: FromPath[int]
 ) -> Response[None]:

@@ -47,6 +47,7 @@ class Runner:
         self._wake = asyncio.Condition()
         self._slots: list[asyncio.Task[None]] = []
         self._workers = [_Worker(settings) for _ in range(SLOTS)]
+        self._held: set[str] = set()
 
     async def start(self) -> None:
         """Begin to work, first on what earlier lakes have left."""
@@ -59,8 +60,9 @@ class Runner:
         await asyncio.gather(*self._slots, return_exceptions=True)
         for worker in self._workers:
             await worker.end()
-        await jobs.release(self._database, self._holder)
         retire(self._holder)
+        if self._held:
+            await jobs.release(self._database, self._holder)
 
     async def wake(self) -> None:
         """There is a new job."""
@@ -76,7 +78,9 @@ class Runner:
             try:
                 claim = await jobs.claim(self._database, self._holder) if await jobs.pending(self._database) else None
                 if claim is not None:
+                    self._held.add(claim.id)
                     await self._execute(worker, claim)
+                    self._held.discard(claim.id)
                     continue
                 unfinished = await jobs.pending(self._database)
             except Exception:

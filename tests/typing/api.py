@@ -1,0 +1,39 @@
+"""What type checkers know of the public API; ``make check`` runs mypy over this file."""
+
+from typing import assert_type
+
+import numpy as np
+import PIL.Image
+import torch
+from numpy.typing import NDArray
+
+import dreamlake as dl
+import dreamlake.aio as adl
+
+Pixels = NDArray[np.uint8]
+
+
+def blocking() -> None:
+    video = assert_type(dl.load_video("v-0000000000000001"), dl.Video)
+    assert_type(video[0], dl.Video)
+    assert_type(video[1.0:2.0], dl.Video)
+    assert_type(video.fps, float)
+    assert_type(video.frames, int)
+    assert_type(video.image, PIL.Image.Image)
+    assert_type(video.numpy(), Pixels)
+    assert_type(video.tensor(), torch.Tensor)
+    for picture in video.iterator():
+        assert_type(picture, Pixels)
+    for frame in video:
+        assert_type(frame, dl.Video)
+
+
+async def awaited() -> None:
+    video = assert_type(await adl.load_video("v-0000000000000001"), adl.AsyncVideo)
+    assert_type(video[0], adl.AsyncVideo)
+    assert_type(await video.image, PIL.Image.Image)
+    assert_type(await video.thumbnail, PIL.Image.Image)
+    assert_type(await video.numpy(), Pixels)
+    assert_type(await adl.upload("video.mp4"), adl.AsyncVideo)
+    async for picture in video.iterator():
+        assert_type(picture, Pixels)
