@@ -209,7 +209,9 @@ class Lake:
             from dreamlake.server import embedded
         except ImportError as error:
             raise MissingExtraError("lake", "the embedded lake") from error
-        return http_client(self.address, partial(_inside, offload(partial(embedded.open_lake, data))))
+        app = offload(partial(embedded.open_lake, data))
+        # A lake that was closed and opened again is another application.
+        return http_client((self.address, id(app)), partial(_inside, app))
 
 
 def _connection(mounts: Any = None) -> httpx.Client:

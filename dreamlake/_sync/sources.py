@@ -26,7 +26,14 @@ from dreamlake.core.kinds import VIDEO
 from dreamlake.core.playlist import Playlist, parse_playlist
 from dreamlake.core.targets import bss_uri
 from dreamlake.core.wire import VideoMeta
-from dreamlake.errors import AccessError, IntegrityError, ProcessingError, SourceNotFoundError, UsageError
+from dreamlake.errors import (
+    AccessError,
+    FileChangedError,
+    IntegrityError,
+    ProcessingError,
+    SourceNotFoundError,
+    UsageError,
+)
 from dreamlake.progress import Progress, upload_progress
 
 __all__ = ["Facts", "FileSource", "LakeSource", "Source"]
@@ -248,8 +255,7 @@ class FileSource(Source):
         if self._index is None:
             if not offload(self._path.is_file):
                 raise SourceNotFoundError(f"{self._path}: there is no such file")
-            stat = offload(self._path.stat)
-            self._version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            self._version = offload(self._stat)
             self._scan = offload(partial(scan, self._path))
             self._index = self._scan.index
 
@@ -257,12 +263,18 @@ class FileSource(Source):
         from dreamlake.media import cache
         from dreamlake.media.original import read_segment
 
+        if offload(self._stat) != self._version:
+            raise FileChangedError(f"{self._path}: changed since it was opened")
         key: Hashable = (self._path, self._version, number)
         found = cache.segments.get(key)
         if found is None:
             found = offload(partial(read_segment, self._path, self._scan, number))
             cache.segments.put(key, found)
         return found
+
+    def _stat(self) -> tuple[int, ...]:
+        stat = self._path.stat()
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 _sources: WeakValueDictionary[tuple[Any, ...], Source] = WeakValueDictionary()

@@ -95,6 +95,6 @@ def object_id(text: str, kind: Kind) -> str:
     if is_object_id(text):
         return text
     parsed = parse_resource_id(text)
-    if parsed.kind is not kind:
+    if parsed.kind != kind:
         raise InvalidIdError(f"{text!r} is the id of {parsed.kind.phrase}, and {kind.phrase} is wanted here")
     return parsed.object_id

@@ -38,7 +38,7 @@ async def hls_split(storage: Storage, asset: Asset, report: Callable[[float], No
     Raises:
         MediaError: the file is not a video that can be stored.
     """
-    with tempfile.TemporaryDirectory(prefix="dreamlake-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{asset.id}-", dir=storage.scratch) as folder:
         async with storage.local_file(asset.staging) as original:
             path = link_name(asset, Path(folder))
             path.symlink_to(original)

@@ -41,6 +41,10 @@ class Storage(Protocol):
     def location(self) -> str:
         """What ``open_storage`` needs to open the same storage in another process."""
 
+    @property
+    def scratch(self) -> Path:
+        """A folder for temporary files, from which ``write_file`` is cheapest."""
+
     async def size(self, key: str) -> int | None:
         """The size of an object in bytes; None when there is none."""
 

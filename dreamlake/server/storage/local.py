@@ -5,6 +5,7 @@
     objects/{key}                       the objects
     uploads/{uploadId}/key              which object an upload goes to
     uploads/{uploadId}/00001.{etag}     its parts
+    scratch/                            what jobs work on; nothing in it is needed by anybody else
 
 Everything is written beside its place, flushed to disk and renamed, so that a crash leaves the old state or the new
 one. A part's name carries its etag, so that listing the folder is all there is to resuming.
@@ -48,12 +49,17 @@ class LocalStorage:
         self._root = Path(root)
         self._objects = self._root / "objects"
         self._uploads = self._root / "uploads"
-        for folder in (self._objects, self._uploads):
+        self._scratch = self._root / "scratch"
+        for folder in (self._objects, self._uploads, self._scratch):
             folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def location(self) -> str:
         return str(self._root)
+
+    @property
+    def scratch(self) -> Path:
+        return self._scratch
 
     # -- objects -----------------------------------------------------------------------------------------------------
 
