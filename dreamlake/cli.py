@@ -21,6 +21,7 @@ from dreamlake.errors import (
     AccessError,
     DreamlakeError,
     FrameIndexError,
+    InvalidIdError,
     LakeError,
     LakeUnreachableError,
     MissingExtraError,
@@ -150,7 +151,7 @@ async def _facts(text: str) -> dict[str, Any]:
     import dreamlake.aio as adl
     from dreamlake._async.lake import AsyncLake
     from dreamlake.config import current_lake, lake_at
-    from dreamlake.core.ids import object_id, resource_id
+    from dreamlake.core.ids import resource_id
     from dreamlake.core.kinds import VIDEO
     from dreamlake.core.targets import AssetUri, bss_uri, parse_source
 
@@ -160,13 +161,11 @@ async def _facts(text: str) -> dict[str, Any]:
         names = ("uri", "fps", "duration", "frames", "width", "height")
         return {name: getattr(video, name) for name in names}
     lake = AsyncLake(current_lake() if target.host is None else lake_at(target.host))
-    known = object_id(resource_id(target.kind, target.object_id), VIDEO)
-    meta = msgspec.to_builtins(await lake.video(known))
-    return {"id": resource_id(VIDEO, known), "uri": bss_uri(lake.address.host, VIDEO, known), **_without(meta, "id")}
-
-
-def _without(fields: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if key != name}
+    if target.kind != VIDEO:
+        raise InvalidIdError(f"{text!r} is {target.kind.phrase}, and a video is wanted here")
+    meta = await lake.video(target.object_id)
+    shown = {"id": resource_id(VIDEO, meta.id), "uri": bss_uri(lake.address.host, VIDEO, meta.id)}
+    return {**msgspec.to_builtins(meta), **shown}
 
 
 def _finish(work: Coroutine[Any, Any, T]) -> T:

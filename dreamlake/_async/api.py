@@ -10,7 +10,7 @@ from dreamlake._async.lake import AsyncLake
 from dreamlake._async.sources import AsyncFileSource, AsyncLakeSource, AsyncSource
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake, lake_at
-from dreamlake.core.ids import resource_id
+from dreamlake.core.ids import is_object_id, resource_id
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.targets import AssetUri, parse_source
 from dreamlake.errors import InvalidIdError, UsageError
@@ -36,7 +36,7 @@ async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
 
     Example:
         >>> video = await adl.load_video("v-BV1bW411n7fY9x01")
-        >>> video = await adl.load_video("bss://localhost:10234/videos/69e7264a0f3c5d7b9a1e2c48")
+        >>> video = await adl.load_video("bss://localhost:10234/videos/69e7264a")
     """
     target = parse_source(os.fspath(source))
     if isinstance(target, AssetUri):
@@ -44,7 +44,9 @@ async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
             text = resource_id(target.kind, target.object_id)
             raise InvalidIdError(f"{text!r} is the id of {target.kind.phrase}, and a video is wanted here")
         lake = AsyncLake(current_lake() if target.host is None else lake_at(target.host))
-        return await AsyncVideo(AsyncLakeSource.of(lake, target.object_id)).load()
+        whole = is_object_id(target.object_id)
+        object_id = target.object_id if whole else (await lake.video(target.object_id)).id
+        return await AsyncVideo(AsyncLakeSource.of(lake, object_id)).load()
     if target.scheme != "file":
         raise UsageError(f"{target.location}: only files of this machine are read in place yet; upload it to a lake")
     path = _absolute(target.location)

@@ -11,7 +11,7 @@ from dreamlake._sync.lake import Lake
 from dreamlake._sync.sources import FileSource, LakeSource, Source
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake, lake_at
-from dreamlake.core.ids import resource_id
+from dreamlake.core.ids import is_object_id, resource_id
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.targets import AssetUri, parse_source
 from dreamlake.errors import InvalidIdError, UsageError
@@ -37,7 +37,7 @@ def load_video(source: str | os.PathLike[str]) -> Video:
 
     Example:
         >>> video = dl.load_video("v-BV1bW411n7fY9x01")
-        >>> video = dl.load_video("bss://localhost:10234/videos/69e7264a0f3c5d7b9a1e2c48")
+        >>> video = dl.load_video("bss://localhost:10234/videos/69e7264a")
     """
     target = parse_source(os.fspath(source))
     if isinstance(target, AssetUri):
@@ -45,7 +45,9 @@ def load_video(source: str | os.PathLike[str]) -> Video:
             text = resource_id(target.kind, target.object_id)
             raise InvalidIdError(f"{text!r} is the id of {target.kind.phrase}, and a video is wanted here")
         lake = Lake(current_lake() if target.host is None else lake_at(target.host))
-        return Video(LakeSource.of(lake, target.object_id)).load()
+        whole = is_object_id(target.object_id)
+        object_id = target.object_id if whole else lake.video(target.object_id).id
+        return Video(LakeSource.of(lake, object_id)).load()
     if target.scheme != "file":
         raise UsageError(f"{target.location}: only files of this machine are read in place yet; upload it to a lake")
     path = _absolute(target.location)

@@ -127,9 +127,9 @@ class _LocalFile:
 
     def __init__(self, path: Path, stat: os.stat_result, digest: str) -> None:
         self.path = path
+        self.stat = stat
         self.size = stat.st_size
         self.sha256 = digest
-        self._identity = _identity(stat)
 
     @property
     def hash(self) -> str:
@@ -165,7 +165,7 @@ class _LocalFile:
     def check(self) -> None:
         """Raise FileChangedError if the file is not the one that was hashed."""
         try:
-            same = _identity(offload(self.path.stat)) == self._identity
+            same = _identity(offload(self.path.stat)) == _identity(self.stat)
         except FileNotFoundError:
             same = False
         if not same:
@@ -231,6 +231,8 @@ class _Transfer:
             size=local.size,
             part_size=self._part_size,
             lake=str(self._lake.address),
+            mtime_ns=local.stat.st_mtime_ns,
+            inode=local.stat.st_ino,
         )
         self._journal.write(state)
         return state

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from io import BytesIO
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -148,14 +149,14 @@ class FrameIndex:
 
     def segment_spans(self) -> list[tuple[float, float]]:
         """(start, duration) of each segment in seconds; together they cover the video without a gap."""
-        frames = self.packet_frame
-        starts = []
-        for first, last in zip(self.segment_packet[:-1], self.segment_packet[1:], strict=True):
-            inside = frames[first:last]
-            shown = inside[inside >= 0]
-            starts.append(float(self.timeline.times[shown.min()]) if len(shown) else self.timeline.end)
-        ends = [*starts[1:], self.timeline.end]
-        return [(start, max(0.0, end - start)) for start, end in zip(starts, ends, strict=True)]
+        starts = [self.timeline.end]
+        for first, last in zip(self.segment_packet[-2::-1], self.segment_packet[:0:-1], strict=True):
+            frames = self.packet_frame[first:last]
+            shown = frames[frames >= 0]
+            # One of which nothing is shown takes no time.
+            starts.append(float(self.timeline.times[shown.min()]) if len(shown) else starts[-1])
+        starts.reverse()
+        return [(start, max(0.0, end - start)) for start, end in pairwise(starts)]
 
     def to_bytes(self) -> bytes:
         """``frames.npz``: the same index always gives the same bytes."""
@@ -182,9 +183,12 @@ class FrameIndex:
         """
         try:
             with np.load(BytesIO(data), allow_pickle=False) as arrays:
-                header = msgspec.json.decode(arrays["header"].tobytes(), type=IndexHeader)
+                header = arrays["header"].tobytes()
+                version = msgspec.json.decode(header, type=_Version).version
+                if version > VERSION:
+                    raise IntegrityError(f"the frame index has version {version}; this Dreamlake reads up to {VERSION}")
                 index = cls(
-                    header,
+                    msgspec.json.decode(header, type=IndexHeader),
                     np.cumsum(arrays["pts"]),
                     np.cumsum(arrays["frame_packet"]),
                     arrays["packet_flags"],
@@ -192,11 +196,36 @@ class FrameIndex:
                     arrays["segment_sha256"],
                     arrays["segment_size"],
                 )
+            consistent = index._is_consistent()
+        except IntegrityError:
+            raise
         except Exception as error:
             raise IntegrityError(f"the frame index is damaged: {error}") from error
-        if header.version > VERSION:
-            raise IntegrityError(f"the frame index has version {header.version}; this Dreamlake reads up to {VERSION}")
-        packets = len(index.packet_flags)
-        if not len(index) or index.frame_packet.max() >= packets or index.segment_packet[-1] != packets:
+        if not consistent:
             raise IntegrityError("the frame index contradicts itself")
         return index
+
+    def _is_consistent(self) -> bool:
+        """Whether everything that is derived from the arrays can be."""
+        packets, segments, header = len(self.packet_flags), len(self.segment_packet) - 1, self.header
+        arrays = (self.pts, self.frame_packet, self.segment_packet, self.segment_size)
+        return (
+            all(array.ndim == 1 and array.dtype == np.int64 for array in arrays)
+            and 0 < len(self.pts) == len(self.frame_packet) == len(np.unique(self.frame_packet))
+            and bool((np.diff(self.pts) >= 0).all())
+            and header.end_pts > self.pts[-1]
+            and min(*header.time_base, *header.fps) > 0
+            and 0 <= self.frame_packet.min() <= self.frame_packet.max() < packets
+            and segments > 0
+            and self.segment_packet[0] == 0
+            and self.segment_packet[-1] == packets
+            and bool((np.diff(self.segment_packet) > 0).all())
+            and self.segment_sha256.shape in ((segments, 32), (0, 32))
+            and len(self.segment_size) == len(self.segment_sha256)
+        )
+
+
+class _Version(msgspec.Struct):
+    """What every version of the header begins with."""
+
+    version: int

@@ -59,6 +59,8 @@ class UploadState(msgspec.Struct, rename="camel"):
         completed_parts: those that were acknowledged.
         sha256: the full digest; the 16 digits of the file name are not an identity.
         size: of the file, bytes.
+        mtime_ns: when the file was changed last, nanoseconds since the epoch.
+        inode: of the file.
         part_size: bytes.
         lake: the address of the storage that the upload was begun on.
     """
@@ -71,3 +73,5 @@ class UploadState(msgspec.Struct, rename="camel"):
     size: int
     part_size: int
     lake: str
+    mtime_ns: int = 0
+    inode: int = 0

@@ -15,7 +15,8 @@ from dreamlake.errors import MediaError
 
 __all__ = ["Playlist", "parse_playlist", "render_playlist", "rewrite_uris"]
 
-_MAP = re.compile(r'#EXT-X-MAP:URI="([^"]*)"')
+_DECIMAL = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
+_MAP = re.compile(r'#EXT-X-MAP:(?:[^"]*"[^"]*",)*?URI="([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def parse_playlist(text: str) -> Playlist:
     """Read a VOD playlist.
 
     Raises:
-        MediaError: not a playlist, or a segment without a duration.
+        MediaError: not a playlist, one that was cut short, or a segment without a duration.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines or lines[0] != "#EXTM3U":
@@ -67,14 +68,23 @@ def parse_playlist(text: str) -> Playlist:
     init = None
     for line in lines:
         if line.startswith("#EXTINF:"):
-            durations.append(float(line[len("#EXTINF:") :].split(",")[0]))
-        elif match := _MAP.match(line):
-            init = match[1]
+            durations.append(_seconds(line[len("#EXTINF:") :].split(",")[0]))
+        elif line.startswith("#EXT-X-MAP:"):
+            match = _MAP.match(line)
+            init = match[1] if match else init
         elif not line.startswith("#"):
             uris.append(line)
-    if len(uris) != len(durations):
-        raise MediaError(f"a playlist of {len(uris)} segments and {len(durations)} durations")
+        if not 0 <= len(durations) - len(uris) <= 1:
+            raise MediaError("a playlist whose durations and segments do not go together")
+    if len(uris) != len(durations) or "#EXT-X-ENDLIST" not in lines:
+        raise MediaError("a playlist that was cut short")
     return Playlist(uris, durations, init, "#EXT-X-INDEPENDENT-SEGMENTS" in lines)
+
+
+def _seconds(text: str) -> float:
+    if not _DECIMAL.fullmatch(text):
+        raise MediaError(f"{text!r} is not the duration of a segment")
+    return float(text)
 
 
 def rewrite_uris(text: str, replace: Callable[[str], str]) -> str:
@@ -82,7 +92,7 @@ def rewrite_uris(text: str, replace: Callable[[str], str]) -> str:
 
     def rewritten(line: str) -> str:
         if line.startswith("#EXT-X-MAP:"):
-            return _MAP.sub(lambda match: f'#EXT-X-MAP:URI="{replace(match[1])}"', line)
+            return _MAP.sub(lambda match: match[0].replace(f'URI="{match[1]}"', f'URI="{replace(match[1])}"'), line)
         return replace(line) if line and not line.startswith("#") else line
 
     return "\n".join([*map(rewritten, text.splitlines()), ""])

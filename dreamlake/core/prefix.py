@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 
-from dreamlake.core.targets import Space, join_path, parse_episode, parse_space
+from dreamlake.core.targets import Space, check_name, join_path, parse_episode, parse_space
 from dreamlake.errors import InvalidTargetError
 
 __all__ = ["Place", "Prefix", "resolve_place"]
@@ -81,8 +81,8 @@ def resolve_place(
     named = parse_space(space) if space is not None else outer.space
     if episode is not None:
         named = _within(parse_episode(episode), named, explicit=space is not None)
-    folder = join_path(outer.folder, prefix)
-    return Place(named, join_path(folder, path))
+    folder = join_path(join_path(outer.folder, prefix), path)
+    return Place(named, folder if folder == "/" else check_name(folder))
 
 
 def _within(episode: Space, space: Space, *, explicit: bool) -> Space:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 __all__ = ["RETRYABLE", "Backoff", "parse_retry_after"]
 
-RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+RETRYABLE = frozenset({408, 429, *range(500, 600)})
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:
@@ -19,13 +22,14 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     """
     if value is None:
         return None
+    if _SECONDS.fullmatch(value.strip()):
+        return float(value)
     try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (TypeError, ValueError):
+        when = parsedate_to_datetime(value)
+        if when.tzinfo is None:  # the old spelling of C's asctime is in GMT too
+            when = when.replace(tzinfo=UTC)
+        return max(0.0, when.timestamp() - now)
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -55,4 +59,4 @@ class Backoff:
             return None
         if retry_after is not None:
             return retry_after if retry_after <= 120 else None
-        return min(self.cap, self.base * 2.0 ** (failures - 1)) * (0.5 + chance / 2)
+        return min(self.cap, self.base * 2.0 ** min(failures - 1, 100)) * (0.5 + chance / 2)

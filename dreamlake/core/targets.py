@@ -10,7 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from dreamlake.core.ids import is_object_id, parse_resource_id
 from dreamlake.core.kinds import KINDS, Kind
@@ -24,6 +24,7 @@ __all__ = [
 DEFAULT_SPACE = "default"
 MAX_SEGMENT_BYTES = 255
 MAX_NAME_BYTES = 1024
+_SHORT_ID = re.compile(r"[0-9a-f]{8,24}")
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -38,8 +39,13 @@ class Space:
 
 @dataclass(frozen=True)
 class AssetUri:
-    """An asset of a lake: ``bss://host/videos/{id}`` or a resource id; ``host`` is None for the lake in use and
-    empty for the embedded one."""
+    """An asset of a lake: ``bss://host/videos/{id}`` or a resource id.
+
+    Attributes:
+        kind: of the asset.
+        object_id: 24 hex digits; from a URI also fewer, as the seeds write it, at least the first 8.
+        host: of the lake; None for the lake in use, empty for the embedded one.
+    """
 
     kind: Kind
     object_id: str
@@ -159,15 +165,18 @@ def parse_source(text: str) -> AssetUri | FileUri:
         if not text:
             raise InvalidTargetError("an empty text names nothing: give a resource id (v-…), a URI or a path")
         return FileUri("file", text)
-    if scheme == "bss":
-        return _parse_bss(text)
-    if scheme == "file":
+    try:
         parts = urlsplit(text)
+    except ValueError as error:
+        raise InvalidTargetError(f"{text!r}: {error}") from None
+    if scheme == "bss":
+        return _parse_bss(text, parts)
+    if scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path:
             raise InvalidTargetError(f"{text!r}: a file URI is file:///absolute/path")
         return FileUri("file", unquote(parts.path))
     if scheme in ("s3", "http", "https"):
-        if not urlsplit(text).netloc:
+        if not parts.netloc:
             raise InvalidTargetError(f"{text!r} names no {'bucket' if scheme == 's3' else 'host'}")
         return FileUri(scheme, text)
     raise InvalidTargetError(f"{text!r}: {scheme}:// is not known here (bss:// file:// s3:// https://)")
@@ -178,12 +187,11 @@ def _looks_like_id(text: str) -> bool:
     return any(text.startswith(f"{kind.prefix}-") for kind in KINDS) and not any(mark in text for mark in "/.\\")
 
 
-def _parse_bss(text: str) -> AssetUri:
-    parts = urlsplit(text)
+def _parse_bss(text: str, parts: SplitResult) -> AssetUri:
     path = parts.path.strip("/").rsplit("/", 1)
     kind = next((kind for kind in KINDS if len(path) == 2 and kind.route == path[0]), None)
     if kind is None or parts.query or parts.fragment or "@" in parts.netloc:
         raise InvalidTargetError(f"{text!r}: a lake's URI is bss://host:port/videos/{{id}}")
-    if not is_object_id(path[1]):
-        raise InvalidTargetError(f"{text!r} is cut short or mistyped: an ObjectId has 24 hex digits")
+    if not _SHORT_ID.fullmatch(path[1]):
+        raise InvalidTargetError(f"{text!r}: an ObjectId has 24 hex digits, and its first 8 at least are needed")
     return AssetUri(kind, path[1], parts.netloc)

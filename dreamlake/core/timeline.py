@@ -105,7 +105,8 @@ class Selection:
         length = self.et - self.st
         at = seconds + length if seconds < -SNAP else seconds  # a difference of times may miss 0.0 by a little
         position = self._position(timeline, self.st + at, side="right") - 1
-        if not (at >= -SNAP and self.st + at < self.et - SNAP and len(self)):
+        inside = at >= -SNAP and (self.st + at < self.et - SNAP or at <= SNAP)
+        if not (inside and len(self)):
             raise FrameIndexError(f"{seconds} s is outside of a clip of {length:.6g} s")
         frame = self.frames[max(position, 0)]
         return range(frame, frame + 1)
@@ -116,7 +117,7 @@ class Selection:
         if isinstance(start, int) or isinstance(stop, int):
             raise UsageError("a slice is in seconds or in frames, not in both: write 2.0 instead of 2 for seconds")
         st, et = (self._clamp(bound, default) for bound, default in ((start, self.st), (stop, self.et)))
-        if et < st or st >= self.et or not len(self):
+        if et < st or (st >= self.et - SNAP and st > self.st) or not len(self):
             return Selection(self.frames[:0], st, st)
         first = self._position(timeline, st, side="left")
         last = self._position(timeline, et, side="left")

@@ -18,10 +18,11 @@ __all__ = [
     "UploadTarget", "VideoMeta",
 ]  # fmt: skip
 
-Hash16 = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$", description="the first 16 hex digits of the SHA-256")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="the full SHA-256, 64 hex digits")]
-Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-ObjectId = Annotated[str, Meta(pattern=r"^[0-9a-f]{24}$")]
+# A plain $ would let a line break through at the end.
+Hash16 = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)", description="the first 16 hex digits of the SHA-256")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="the full SHA-256, 64 hex digits")]
+Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)")]
+ObjectId = Annotated[str, Meta(pattern=r"^[0-9a-f]{24}$(?!\n)")]
 PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS)]
 Size = Annotated[int, Meta(ge=0, le=5 * 1024**4, description="bytes")]
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]

@@ -25,7 +25,7 @@ CARPHONE = real_clip("carphone_pristine.mp4")
 
 async def test_by_id_and_uri(lake: str) -> None:
     video = await adl.upload(CARPHONE, prefix="/load", progress=False)
-    for name in (video.id, video.uri):
+    for name in (video.id, video.uri, video.uri[:-3]):  # short ids too: seed 1 writes one
         assert await adl.load_video(name) == video
         assert await adl.load(name) == video
 
@@ -73,9 +73,7 @@ async def test_what_is_no_video_id(name: str) -> None:
         await adl.load_video(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["", "ftp://host/video.mp4", "bss://localhost:1/videos/69e7264a", "bss://localhost:1/x"]
-)
+@pytest.mark.parametrize("name", ["", "ftp://host/video.mp4", "bss://localhost:1/videos/69e72", "bss://localhost:1/x"])
 async def test_what_is_no_uri(name: str) -> None:
     with pytest.raises(InvalidTargetError):
         await adl.load_video(name)

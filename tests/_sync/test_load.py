@@ -26,7 +26,7 @@ CARPHONE = real_clip("carphone_pristine.mp4")
 
 def test_by_id_and_uri(lake: str) -> None:
     video = dl.upload(CARPHONE, prefix="/load", progress=False)
-    for name in (video.id, video.uri):
+    for name in (video.id, video.uri, video.uri[:-3]):  # short ids too: seed 1 writes one
         assert dl.load_video(name) == video
         assert dl.load(name) == video
 
@@ -74,9 +74,7 @@ def test_what_is_no_video_id(name: str) -> None:
         dl.load_video(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["", "ftp://host/video.mp4", "bss://localhost:1/videos/69e7264a", "bss://localhost:1/x"]
-)
+@pytest.mark.parametrize("name", ["", "ftp://host/video.mp4", "bss://localhost:1/videos/69e72", "bss://localhost:1/x"])
 def test_what_is_no_uri(name: str) -> None:
     with pytest.raises(InvalidTargetError):
         dl.load_video(name)

@@ -146,7 +146,7 @@ def test_upload_failures(dreamlake: Command, tmp_path: Path, name: str) -> None:
         ("v-0000000000000001", 4, "there is no asset"),
         ("v-typo", 2, "not a resource id"),
         ("tt-0000000000000001", 2, "text track"),
-        ("bss://localhost:1/videos/69e7264a", 2, "24 hex digits"),
+        ("bss://localhost:1/videos/69e72", 2, "24 hex digits"),
         ("missing.mp4", 3, "no such file"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -10,7 +11,6 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 
-from dreamlake.core.ids import is_object_id
 from dreamlake.core.kinds import VIDEO, content_type
 from dreamlake.core.playlist import rewrite_uris
 from dreamlake.core.targets import check_name
@@ -27,6 +27,7 @@ __all__ = ["find_asset", "videos_router"]
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 MAX_PAGE = 1000
+_ID = re.compile(r"[0-9a-f]{8,24}")
 
 
 @post("/")
@@ -126,18 +127,21 @@ def videos_router() -> Router:
 
 
 async def find_asset(lake: Lake, asset_id: str) -> Asset:
-    """The asset with an id.
+    """The asset with an id, or with the only id that begins so.
 
     Raises:
-        Refused: 400 when it is no id, 404 when there is no such asset.
+        Refused: 400 when it is no id, 404 when there is no such asset, 409 when a short id fits several.
     """
-    if not is_object_id(asset_id):
-        raise Refused(400, f"{asset_id!r} is not an ObjectId (24 hex digits)")
+    if not _ID.fullmatch(asset_id):
+        raise Refused(400, f"{asset_id!r} is not an ObjectId (24 hex digits, or the first of them, at least 8)")
     async with lake.database.read() as connection:
-        row = (await connection.execute(select(bss_assets).where(bss_assets.c.id == asset_id))).first()
-    if row is None:
+        query = select(bss_assets).where(bss_assets.c.id.between(asset_id, f"{asset_id}g")).limit(2)
+        rows = (await connection.execute(query)).all()
+    if not rows:
         raise Refused(404, f"there is no asset {asset_id}")
-    return Asset(**row._mapping)
+    if len(rows) > 1:
+        raise Refused(409, f"{asset_id} begins several ids: give more of its digits")
+    return Asset(**rows[0]._mapping)
 
 
 async def current_meta(lake: Lake, asset: Asset) -> VideoMeta:

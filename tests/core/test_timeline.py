@@ -1,0 +1,567 @@
+"""Indexing: `float` means seconds, `int` means a frame, both relative to the clip in hand (seed 1).
+
+The reference below says the rules slowly: exact fractions, plain lists, one frame after the other.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from dreamlake.core.timeline import SNAP, Selection, Timeline
+from dreamlake.errors import DreamlakeError, FrameIndexError, UsageError
+
+from ._helpers import examples
+
+NTSC = Fraction(30_000, 1001)
+
+
+def timeline_of(times: list[Fraction], end: Fraction) -> Timeline:
+    return Timeline(np.array([float(time) for time in times]), float(end))
+
+
+def constant(fps: Fraction | int, frames: int) -> tuple[list[Fraction], Fraction]:
+    return [Fraction(frame) / fps for frame in range(frames)], Fraction(frames) / fps
+
+
+# The video of the seed: fps 30.0, st 0.0, et 60.0, duration 60.0, frames 1800.
+TIMES, END = constant(30, 1800)
+TIMELINE = timeline_of(TIMES, END)
+VIDEO = TIMELINE.whole()
+
+
+def select(key: Any, *more: Any) -> Selection:
+    """`video[key]`, `video[key][more]`, … of the seed's video."""
+    clip = VIDEO.select(TIMELINE, key)
+    for one in more:
+        clip = clip.select(TIMELINE, one)
+    return clip
+
+
+# -- the examples of the seed
+
+
+def test_the_video_of_the_seed() -> None:
+    assert (VIDEO.st, VIDEO.et, VIDEO.et - VIDEO.st, len(VIDEO), len(TIMELINE)) == (0.0, 60.0, 60.0, 1800, 1800)
+
+
+def test_an_int_is_a_frame_and_a_float_is_a_time() -> None:
+    assert select(0).frames == range(1)
+    assert select(42).frames == range(42, 43)
+    assert select(42.0).frames == range(1260, 1261)
+    assert select(slice(10.0, 20.0)).frames == select(slice(300, 600)).frames == range(300, 600)
+
+
+def test_a_slice_is_a_clip_with_a_narrower_range() -> None:
+    clip = select(slice(10.0, 20.0))
+    assert (clip.st, clip.et, clip.et - clip.st, len(clip)) == (10.0, 20.0, 10.0, 300)
+    assert select(slice(300, 600)) == clip
+
+
+def test_indexing_on_a_slice_is_relative_to_the_slice() -> None:
+    first = select(slice(10.0, 20.0), 0)
+    assert (first.frames, first.st) == (range(300, 301), 10.0)  # at t=10.0, not frame 0 of video
+    sub = select(slice(10.0, 20.0), slice(2.0, 5.0))
+    assert (sub.st, sub.et) == (12.0, 15.0)
+    assert sub.frames == range(360, 450)
+
+
+def test_200_ms_segments_of_the_seeds_clip() -> None:
+    clip = slice(1.2, 2.4)
+    chunks = [select(clip, slice(number * 0.200, (number + 1) * 0.200)) for number in range(6)]
+    assert [len(chunk) for chunk in chunks] == [6] * 6
+    assert [frame for chunk in chunks for frame in chunk.frames] == list(select(clip).frames) == list(range(36, 72))
+
+
+# -- the rules, one by one
+
+
+@pytest.mark.parametrize(("key", "frame"), [(-1, 1799), (-1800, 0), (-1.0, 1770), (-60.0, 0), (-0.0, 0), (1799, 1799)])
+def test_negative_numbers_count_from_the_end(key: float, frame: int) -> None:
+    assert select(key).frames == range(frame, frame + 1)
+
+
+@pytest.mark.parametrize("key", [1800, -1801, 10**30, -(10**30), 60.0, 60.5, -60.1, 1e300, -1e300, 59.9999999999])
+def test_outside_of_the_clip_is_an_index_error(key: float) -> None:
+    with pytest.raises(IndexError) as caught:
+        select(key)
+    assert isinstance(caught.value, FrameIndexError)
+    assert isinstance(caught.value, DreamlakeError)
+    assert "outside" in str(caught.value)
+
+
+def test_outside_of_a_slice_is_outside_even_inside_the_video() -> None:
+    for key in (300, -301):
+        with pytest.raises(FrameIndexError, match=rf"frame {key} is outside of a clip of 300 frames"):
+            select(slice(10.0, 20.0), key)
+    for key in (10.0, -10.5):
+        with pytest.raises(FrameIndexError, match=rf"{key} s is outside of a clip of 10 s"):
+            select(slice(10.0, 20.0), key)
+
+
+@pytest.mark.parametrize(
+    ("key", "frames", "st", "et"),
+    [
+        (slice(50.0, 70.0), range(1500, 1800), 50.0, 60.0),
+        (slice(-10.0, None), range(1500, 1800), 50.0, 60.0),
+        (slice(-90.0, -50.0), range(300), 0.0, 10.0),
+        (slice(None, 10.0), range(300), 0.0, 10.0),
+        (slice(1e300, None), range(0), 60.0, 60.0),
+        (slice(20.0, 10.0), range(0), 20.0, 20.0),
+        (slice(1750, 9999), range(1750, 1800), 1750 / 30, 60.0),
+        (slice(-9999, -1790), range(10), 0.0, 10 / 30),
+        (slice(600, 300), range(0), 0.0, 0.0),
+    ],
+)
+def test_slices_are_clamped(key: slice, frames: range, st: float, et: float) -> None:
+    clip = select(key)
+    assert list(clip.frames) == list(frames)
+    assert (clip.st, clip.et) == pytest.approx((st, et), abs=SNAP)
+
+
+def test_frame_slices_follow_python() -> None:
+    assert list(select(slice(None, None, 10)).frames) == list(range(0, 1800, 10))
+    assert list(select(slice(None, None, -1)).frames) == list(range(1799, -1, -1))
+    assert list(select(slice(None, None, 10), slice(-3, None)).frames) == [1770, 1780, 1790]
+    reversed_twice = select(slice(None, None, -1), slice(None, None, -1))
+    assert reversed_twice == VIDEO
+
+
+def test_a_whole_slice_of_a_clip_is_the_clip() -> None:
+    clip = select(slice(10.01, 20.01))
+    for whole in (slice(None), slice(0, None), slice(0, len(clip)), slice(-len(clip), 10**6), slice(None, None, 1)):
+        assert clip.select(TIMELINE, whole) == clip
+
+
+@pytest.mark.parametrize("clip", [VIDEO, select(slice(10.0, 20.0))])
+def test_a_slice_without_a_step_is_an_error_of_ours(clip: Selection) -> None:
+    with pytest.raises(UsageError):
+        clip.select(TIMELINE, slice(None, None, 0))
+
+
+def test_a_time_slice_holds_at_least_the_frame_on_display() -> None:
+    clip = select(slice(10.01, 10.02))
+    assert (clip.frames, clip.st, clip.et) == (range(300, 301), 10.01, 10.02)
+    assert select(slice(10.01, 10.04)).frames == range(301, 302)
+    assert select(slice(59.99, 60.0)).frames == range(1799, 1800)
+
+
+def test_a_time_slice_of_no_length_is_empty_or_shows_its_frame() -> None:
+    clip = select(slice(2.0, 2.0))
+    assert list(clip.frames) in ([], [60])
+    if len(clip):
+        assert clip.select(TIMELINE, 0.0).frames == clip.frames
+        assert clip.select(TIMELINE, slice(0.0, None)).frames == clip.frames
+
+
+def test_frames_of_a_stepped_clip_stay_on_display_until_the_next_of_them() -> None:
+    assert select(slice(None, None, 10), 0.3).frames == range(1)
+    assert select(slice(None, None, 10), 1.0).frames == range(30, 31)
+    assert list(select(slice(None, None, 10), slice(1.0, 2.0)).frames) == [30, 40, 50]
+
+
+def test_a_reversed_clip_has_frames_and_no_time_of_its_own() -> None:
+    assert select(slice(None, None, -1), 0).frames == range(1799, 1800)
+    assert select(slice(None, None, -1), slice(0, 3)).st == pytest.approx(1797 / 30)
+    for key in (1.0, slice(1.0, 2.0)):
+        with pytest.raises(UsageError, match="reversed"):
+            select(slice(None, None, -1), key)
+
+
+# -- what is empty
+
+
+@pytest.mark.parametrize("empty", [slice(5, 5), slice(20.0, 10.0), slice(600, 300), slice(60.0, None)])
+def test_an_empty_clip_has_no_frames_and_can_be_sliced_on(empty: slice) -> None:
+    clip = select(empty)
+    assert (len(clip), clip.et - clip.st) == (0, 0.0)
+    for key in (slice(None), slice(0, 5), slice(None, None, -1), slice(0.0, 1.0), slice(-1.0, None)):
+        assert len(clip.select(TIMELINE, key)) == 0
+    for index in (0, -1, 0.0, -0.5, 1.0):
+        with pytest.raises(FrameIndexError):
+            clip.select(TIMELINE, index)
+
+
+def test_a_video_of_one_frame() -> None:
+    timeline = timeline_of([Fraction(0)], Fraction(1, 30))
+    whole = timeline.whole()
+    for key in (0, -1, 0.0, 0.03, -0.01, slice(0.0, 1.0), slice(0.01, 0.02), slice(None)):
+        assert whole.select(timeline, key).frames == range(1)
+
+
+# -- numbers of every kind
+
+
+@pytest.mark.parametrize(
+    "number",
+    [np.int64(42), np.int8(42), np.uint16(42), np.array(42), torch.tensor(42), torch.tensor(42, dtype=torch.uint8)],
+)
+def test_integers_of_numpy_and_torch_are_frames(number: Any) -> None:
+    assert select(number) == select(42)
+    assert select(slice(number, number * 2)) == select(slice(42, 84))
+    assert select(slice(None, None, number)) == select(slice(None, None, 42))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [np.float64(10), np.float32(10), np.float16(10), np.array(10.0), torch.tensor(10.0), Fraction(10), Decimal(10)],
+)
+def test_other_numbers_are_seconds(number: Any) -> None:
+    assert select(number) == select(10.0)
+    assert select(slice(number, number * 2)) == select(slice(10.0, 20.0))
+
+
+NO_NUMBERS = [
+    "2.0",
+    b"2.0",
+    "1e3",
+    "",
+    "frame",
+    ...,
+    1j,
+    object(),
+    {},
+    (1.0, 2.0),
+    True,
+    False,
+    np.True_,
+    np.False_,
+    torch.tensor(True),
+    np.array([1.0, 2.0]),
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    np.float32("nan"),
+    np.float64("inf"),
+    torch.tensor(float("nan")),
+    Decimal("nan"),
+    Decimal("1e400"),
+    Fraction(10**400),
+]
+
+
+@pytest.mark.parametrize("key", NO_NUMBERS, ids=lambda key: repr(key)[:24])
+def test_what_is_no_number_or_no_time_is_refused(key: Any) -> None:
+    with pytest.raises(UsageError):
+        select(key)
+    for bounds in ((key, None), (None, key), (key, 5), (0, key), (0.0, key), (None, None, key), (0, 9, key)):
+        with pytest.raises(UsageError):
+            select(slice(*bounds))
+
+
+def test_none_is_no_index() -> None:
+    with pytest.raises(UsageError):
+        select(None)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        slice(2, 5.0),
+        slice(2.0, 5),
+        slice(0, 5.0),
+        slice(0.0, 5),
+        slice(np.int64(2), np.float64(5)),
+        slice(torch.tensor(2), torch.tensor(5.0)),
+        slice(0, 60, 0.5),
+        slice(None, 60, 0.5),
+        slice(0.0, 60.0, 15),
+        slice(None, 60.0, 15),
+    ],
+    ids=str,
+)
+def test_a_slice_that_mixes_seconds_and_frames_is_refused(key: slice) -> None:
+    with pytest.raises(UsageError):
+        select(key)
+
+
+def test_a_selection_is_a_small_value() -> None:
+    clip = select(slice(10.0, 20.0))
+    assert pickle.loads(pickle.dumps(clip)) == clip
+    assert len(pickle.dumps(select(slice(None, None, 7)))) < 200
+
+
+# -- against the reference
+
+
+@dataclass
+class Clip:
+    """What `Selection` promises, with exact numbers."""
+
+    frames: list[int]
+    st: Fraction
+    et: Fraction
+    backwards: bool = False
+
+
+class Ambiguous(Exception):
+    """A bound so near the edge of the tolerance that rounding may decide."""
+
+
+@dataclass
+class Reference:
+    times: list[Fraction]
+    end: Fraction
+
+    def whole(self) -> Clip:
+        return Clip(list(range(len(self.times))), Fraction(0), self.end)
+
+    def select(self, clip: Clip, key: Any) -> Clip:
+        if isinstance(key, float):
+            return self.clip_of([self.on_display(clip, self.absolute(clip, key))])
+        if isinstance(key, int):
+            return self.clip_of([clip.frames[key]])
+        if isinstance(key.start, float) or isinstance(key.stop, float):
+            return self.between(clip, key.start, key.stop)
+        backwards = clip.backwards ^ (key.step is not None and key.step < 0)
+        frames = clip.frames[key]
+        if frames == clip.frames:
+            return clip  # nothing left out: as in Python, clip[:] is the clip
+        return self.clip_of(frames, backwards) if frames else Clip([], clip.st, clip.st, backwards)
+
+    def clip_of(self, frames: list[int], backwards: bool = False) -> Clip:
+        return Clip(frames, self.times[min(frames)], [*self.times[1:], self.end][max(frames)], backwards)
+
+    def absolute(self, clip: Clip, seconds: float) -> Fraction:
+        """Seconds of the video; what is below zero, and not by rounding alone, counts from the end."""
+        if before(Fraction(seconds), Fraction(0)):
+            return clip.et + Fraction(seconds)
+        return clip.st + max(Fraction(seconds), Fraction(0))
+
+    def on_display(self, clip: Clip, at: Fraction) -> int:
+        if not clip.frames or before(at, clip.st) or not before(at, clip.et):
+            raise IndexError
+        shown = [frame for frame in clip.frames if not before(at, self.times[frame])]
+        return shown[-1] if shown else clip.frames[0]
+
+    def between(self, clip: Clip, start: float | None, stop: float | None) -> Clip:
+        st, et = (
+            default if bound is None else min(max(self.absolute(clip, bound), clip.st), clip.et)
+            for bound, default in ((start, clip.st), (stop, clip.et))
+        )
+        if not clip.frames or not before(st, clip.et) or before(et, st):
+            return Clip([], st, st, clip.backwards)
+        if abs(et - st) < Fraction(1, 10**8):
+            raise Ambiguous
+        inside = [frame for frame in clip.frames if not before(self.times[frame], st) and before(self.times[frame], et)]
+        return Clip(inside or [self.on_display(clip, st)], st, et)
+
+
+def before(one: Fraction, other: Fraction) -> bool:
+    """Whether one time is before another; equal to a nanosecond is equal."""
+    gap = other - one
+    if abs(abs(gap) - Fraction(SNAP)) < Fraction(1, 10**10):
+        raise Ambiguous
+    return gap > Fraction(SNAP)
+
+
+rates = st.sampled_from([NTSC, Fraction(25), Fraction(1000), Fraction(24_000, 1001), Fraction(30)])
+cfr = st.builds(constant, rates, st.integers(1, 40))
+
+
+@st.composite
+def variable(draw: st.DrawFn) -> tuple[list[Fraction], Fraction]:
+    gaps = draw(st.lists(st.one_of(st.integers(90, 9000), st.integers(90, 10**8)), min_size=1, max_size=30))
+    *times, end = [Fraction(int(ticks), 90_000) for ticks in np.cumsum([0, *gaps])]
+    return times, end
+
+
+videos = st.one_of(cfr, variable())
+OFFSETS = [0.0, 1e-16, -1e-16, 1e-13, -1e-13, 4e-10, -4e-10, 3e-9, -3e-9, 1e-6, -1e-6, 1e-3, -1e-3]
+
+
+@st.composite
+def keys(draw: st.DrawFn, reference: Reference, clip: Clip) -> Any:
+    """An index or a slice, in frames or in seconds; times are near some frame of the video, or anywhere."""
+    count, end = len(clip.frames), float(reference.end)
+    moments = st.sampled_from([*map(float, reference.times), end, float(clip.st), float(clip.et)])
+    origins = st.sampled_from([float(clip.st), float(clip.et)])
+    near = st.builds(
+        lambda moment, origin, offset: moment - origin + offset, moments, origins, st.sampled_from(OFFSETS)
+    )
+    seconds = st.one_of(near, near, st.floats(-end - 1, end + 1))
+    frame = st.integers(-count - 2, count + 2)
+    steps = st.sampled_from([None, 1, 2, 3, 7, -1, -2])
+    frames = st.builds(slice, frame, st.one_of(st.none(), frame), steps)
+    if clip.backwards:
+        return draw(st.one_of(frame, frames, frames))
+    times = st.one_of(st.builds(slice, seconds, st.one_of(st.none(), seconds)), st.builds(slice, st.none(), seconds))
+    return draw(st.one_of(frame, frames, seconds, times, times))
+
+
+@examples(300)
+@given(st.data(), videos)
+def test_any_chain_of_selections_agrees_with_the_reference(
+    data: st.DataObject, video: tuple[list[Fraction], Fraction]
+) -> None:
+    reference, timeline = Reference(*video), timeline_of(*video)
+    clip, ours = reference.whole(), timeline.whole()
+    for _ in range(data.draw(st.integers(1, 4))):
+        key = data.draw(keys(reference, clip))
+        try:
+            clip = reference.select(clip, key)
+        except Ambiguous:
+            return
+        except IndexError:
+            with pytest.raises(FrameIndexError):
+                ours.select(timeline, key)
+            continue
+        ours = ours.select(timeline, key)
+        assert list(ours.frames) == clip.frames
+        assert (ours.st, ours.et) == pytest.approx((float(clip.st), float(clip.et)), abs=SNAP)
+
+
+# -- a frame's own time selects that frame
+
+
+@examples(150)
+@given(st.data(), videos)
+def test_a_frames_own_time_selects_it_wherever_the_clip_begins(
+    data: st.DataObject, video: tuple[list[Fraction], Fraction]
+) -> None:
+    timeline = timeline_of(*video)
+    clip = timeline.whole()
+    for _ in range(data.draw(st.integers(0, 3))):
+        start = float(timeline.times[data.draw(st.sampled_from(clip.frames))]) - clip.st
+        start += data.draw(st.sampled_from([0.0, 0.0, 0.0004]))
+        clip = clip.select(timeline, slice(max(start, 0.0), None))
+        assume(len(clip))
+    for frame in clip.frames:
+        own = float(timeline.times[frame]) - clip.st
+        if own >= -SNAP:  # not the one that was on display before the clip began
+            assert clip.select(timeline, own).frames == range(frame, frame + 1)
+            assert clip.select(timeline, slice(own, None)).frames[0] == frame
+
+
+def test_zero_point_one_plus_zero_point_two() -> None:
+    """The clip begins at 0.30000000000000004, its first frame at 0.3: that is its time 0.0, not one from the end."""
+    timeline = timeline_of(*constant(10, 100))
+    clip = timeline.whole().select(timeline, slice(0.1 + 0.2, 1.0))
+    assert clip.frames == range(3, 10)
+    own = 0.3 - clip.st
+    assert own < 0
+    assert clip.select(timeline, own).frames == range(3, 4)
+    assert clip.select(timeline, slice(own, 0.5)).frames == range(3, 8)
+    assert clip.select(timeline, slice(own, own + 0.5)).frames == range(3, 8)
+
+
+@pytest.mark.parametrize("fps", [NTSC, Fraction(60_000, 1001), Fraction(25), Fraction(1000), Fraction(7, 3)], ids=str)
+def test_a_days_length_is_as_exact_as_a_second(fps: Fraction) -> None:
+    day = int(fps * 86_400)
+    numbers = np.concatenate([np.arange(50_000), np.arange(day - 50_000, day)])  # its morning and its evening
+    times = numbers * fps.denominator / fps.numerator
+    timeline = Timeline(times, float(day / fps))
+    random = np.random.default_rng(42)
+    for _ in range(100):
+        clip = timeline.whole()
+        for _ in range(random.integers(4)):
+            start = float(times[clip.frames[random.integers(len(clip))]]) - clip.st
+            clip = clip.select(timeline, slice(start / 2 + random.random(), None))
+        for position in (0, -1, *random.integers(1, len(clip), 5)):
+            frame = clip.frames[position]
+            own = float(times[frame]) - clip.st
+            assert clip.select(timeline, own).frames[0] == frame
+            assert clip.select(timeline, own + 1e-6).frames[0] == frame
+            if position:
+                assert clip.select(timeline, own - 1e-6).frames[0] == frame - 1
+
+
+@examples(120)
+@given(videos, st.data())
+def test_below_at_and_above_a_frames_boundary(video: tuple[list[Fraction], Fraction], data: st.DataObject) -> None:
+    timeline = timeline_of(*video)
+    frame = data.draw(st.integers(0, len(timeline) - 1))
+    begin, end = float(timeline.times[frame]), timeline.end_of(frame)
+    margin = data.draw(st.floats(2 * SNAP, 4e-4))
+    for inside in (begin, begin + margin, (begin + end) / 2, end - margin):
+        assert timeline.whole().select(timeline, inside).frames == range(frame, frame + 1)
+    if frame:
+        assert timeline.whole().select(timeline, begin - margin).frames == range(frame - 1, frame)
+    if frame + 1 < len(timeline):
+        assert timeline.whole().select(timeline, end).frames == range(frame + 1, frame + 2)
+    else:
+        with pytest.raises(FrameIndexError):
+            timeline.whole().select(timeline, end)
+
+
+@examples(120)
+@given(videos, st.data())
+def test_one_frame_is_the_same_clip_however_it_was_reached(
+    video: tuple[list[Fraction], Fraction], data: st.DataObject
+) -> None:
+    timeline = timeline_of(*video)
+    frame = data.draw(st.integers(0, len(timeline) - 1))
+    alone = timeline.whole().select(timeline, frame)
+    assert (alone.st, alone.et) == (float(timeline.times[frame]), timeline.end_of(frame))
+    first = data.draw(st.integers(0, frame))
+    clip = timeline.whole().select(timeline, slice(first, None))
+    for key in (frame - first, frame - len(timeline), float(timeline.times[frame]) - clip.st):
+        assert clip.select(timeline, key) == alone
+
+
+# -- tiling
+
+
+@examples(120)
+@given(videos, st.data())
+def test_consecutive_time_slices_hold_each_frame_exactly_once(
+    video: tuple[list[Fraction], Fraction], data: st.DataObject
+) -> None:
+    timeline = timeline_of(*video)
+    clip = timeline.whole()
+    if data.draw(st.booleans()):  # a clip that begins and ends anywhere
+        st_, et = sorted(data.draw(st.floats(0, timeline.end)) for _ in range(2))
+        assume(et - st_ > 1e-8)
+        clip = clip.select(timeline, slice(st_, et))
+    inner = data.draw(st.sets(st.sampled_from(clip.frames[1:]))) if len(clip) > 1 else set()
+    bounds = [0.0, *(float(timeline.times[frame]) - clip.st for frame in sorted(inner)), None]
+    tiles = [clip.select(timeline, slice(*pair)) for pair in pairwise(bounds)]
+    assert [frame for tile in tiles for frame in tile.frames] == list(clip.frames)
+
+
+@examples(120)
+@given(videos, st.data())
+def test_nothing_is_left_after_a_clips_duration(video: tuple[list[Fraction], Fraction], data: st.DataObject) -> None:
+    timeline = timeline_of(*video)
+    bounds = sorted(data.draw(st.floats(0, timeline.end)) for _ in range(2))
+    clip = timeline.whole().select(timeline, slice(*bounds))
+    duration = clip.et - clip.st
+    assume(duration > 1e-6)  # a clip of no length begins where it ends
+    assert len(clip.select(timeline, slice(duration, None))) == 0
+    with pytest.raises(FrameIndexError):
+        clip.select(timeline, duration)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0.26, 3.3366666666666664), (0.2782679797184443, 1.885471363225674)])
+def test_nothing_is_left_after_a_clips_duration_where_it_rounds_down(start: float, stop: float) -> None:
+    timeline = timeline_of(*constant(NTSC, 100))
+    clip = timeline.whole().select(timeline, slice(start, stop))
+    duration = clip.et - clip.st
+    assert clip.st + duration < clip.et  # the trap
+    assert len(clip.select(timeline, slice(duration, None))) == 0
+
+
+@examples(120)
+@given(videos, st.data())
+def test_a_slice_of_a_slice_is_a_slice_of_the_video(
+    video: tuple[list[Fraction], Fraction], data: st.DataObject
+) -> None:
+    timeline = timeline_of(*video)
+    frames = st.integers(0, len(timeline) - 1)
+    first, last = sorted((data.draw(frames), data.draw(frames)))
+    clip = timeline.whole().select(timeline, slice(float(timeline.times[first]), timeline.end_of(last)))
+    begin, end = sorted((data.draw(st.sampled_from(clip.frames)), data.draw(st.sampled_from(clip.frames))))
+    inner = float(timeline.times[begin]), timeline.end_of(end)
+    sub = clip.select(timeline, slice(inner[0] - clip.st, inner[1] - clip.st))
+    assert sub.frames == timeline.whole().select(timeline, slice(*inner)).frames == range(begin, end + 1)
+    assert (sub.st, sub.et) == pytest.approx(inner, abs=SNAP)
