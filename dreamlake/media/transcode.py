@@ -28,8 +28,10 @@ from dreamlake.media.split import MP4_AUDIO, STREAM_COPY
 __all__ = ["needs_rewrite", "rewrite"]
 
 GOP_SECONDS = 2
+RGB, BT601, LIMITED = 0, 5, 1  # ITU-T H.273: matrix coefficients and range
 
 # Near-lossless, and as quick as this quality goes: it is done once, on the machine that ingests.
+_ALL_BITS = {"strict": "experimental", "bits_per_raw_sample": "32"}  # FLAC keeps 24 bits otherwise
 _X264 = {"preset": "veryfast", "crf": "12"}
 
 
@@ -56,7 +58,9 @@ def rewrite(path: Path, scanned: Scan, target: Path, progress: Callable[[float],
     with open_media(path) as source, av.open(str(target), "w", "mp4") as output:
         packets = TimedPackets(source, path.name, scanned)
         video, sound = packets.video, packets.audio
-        tracks: dict[Any, _Track] = {video: _Copy(output, video) if codec in STREAM_COPY else _Pictures(output, video)}
+        tracks: dict[Any, _Track] = {
+            video: _Copy(output, video) if codec in STREAM_COPY else _Pictures(output, video, scanned)
+        }
         if sound is not None:
             copied = sound.codec_context.codec.canonical_name in MP4_AUDIO
             tracks[sound] = _Copy(output, sound) if copied else _Sound(output, sound)
@@ -90,15 +94,21 @@ class _Copy(_Track):
 
 
 class _Pictures(_Track):
-    def __init__(self, output: OutputContainer, source: VideoStream) -> None:
+    def __init__(self, output: OutputContainer, source: VideoStream, scanned: Scan) -> None:
         rate = source.average_rate or source.guessed_rate or 25
         self._decoder, self._time_base = source.codec_context, source.time_base
         self._stream: VideoStream = output.add_stream("libx264", rate=rate, options=_X264)
-        self._format = _pixel_format(source.codec_context.pix_fmt or "")
+        size = (source.codec_context.width, source.codec_context.height)
+        self._format = _pixel_format(source.codec_context.pix_fmt or "", size)
         context = self._stream.codec_context
-        context.width, context.height = source.codec_context.width, source.codec_context.height
+        context.width, context.height = size
         context.pix_fmt = self._format
+        self._stream.set_display_rotation(-scanned.index.header.rotation)  # PyAV counts the other way round
+        self._colours: dict[str, Any] = {}
         context.colorspace, context.color_range = source.codec_context.colorspace, source.codec_context.color_range
+        if context.colorspace == RGB:
+            context.colorspace, context.color_range = BT601, LIMITED
+            self._colours = {"dst_colorspace": BT601, "dst_color_range": LIMITED}
         context.gop_size = max(1, round(rate * GOP_SECONDS))
         if source.time_base:
             context.time_base = source.time_base
@@ -106,7 +116,7 @@ class _Pictures(_Track):
 
     def take(self, packet: Packet[Any] | None) -> Iterator[Packet[Any]]:
         for picture in self._decoder.decode(packet):
-            frame = self._reformatter.reformat(picture, format=self._format, threads=1)
+            frame = self._reformatter.reformat(picture, format=self._format, threads=1, **self._colours)
             frame.pts, frame.time_base = picture.pts, self._time_base
             frame.pict_type = PictureType.NONE  # the encoder places its own key frames
             yield from self._stream.encode(frame)
@@ -119,7 +129,10 @@ class _Sound(_Track):
         self._decoder = source.codec_context
         lossless = self._decoder.name.startswith("pcm_")
         self._stream: AudioStream = output.add_stream(
-            "flac" if lossless else "aac", rate=self._decoder.sample_rate, layout=self._decoder.layout
+            "flac" if lossless else "aac",
+            rate=self._decoder.sample_rate,
+            layout=self._decoder.layout,
+            options=_ALL_BITS if self._decoder.name.startswith("pcm_s32") else {},
         )
         encoder = self._stream.codec_context
         if lossless:
@@ -138,10 +151,13 @@ class _Sound(_Track):
             yield from self._stream.encode(None)
 
 
-def _pixel_format(original: str) -> str:
+def _pixel_format(original: str, size: tuple[int, int]) -> str:
     """The H.264 pixel format that keeps the original's colour detail; 8 bits, because few decoders take more."""
-    if original.startswith("yuvj"):
-        return original
-    if "444" in original or original.startswith(("rgb", "bgr", "gbr", "pal")):
-        return "yuv444p"
-    return "yuv422p" if "422" in original else "yuv420p"
+    width, height = size
+    # Full range keeps its name; and where chroma has half the samples, sizes have to be even.
+    yuv = "yuvj" if original.startswith("yuvj") else "yuv"
+    if "444" in original or original.startswith(("rgb", "bgr", "gbr", "pal")) or width % 2:
+        return f"{yuv}444p"
+    if "422" in original:
+        return f"{yuv}422p"
+    return f"{yuv}444p" if height % 2 else f"{yuv}420p"

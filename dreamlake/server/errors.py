@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from dreamlake.core.wire import Problem
 from dreamlake.errors import UsageError
 
-__all__ = ["EXCEPTION_HANDLERS", "Refused"]
+__all__ = ["EXCEPTION_HANDLERS", "Refused", "check_body"]
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +24,27 @@ class Refused(Exception):
     Args:
         status: of HTTP.
         detail: one sentence that says what was wrong and what to do.
+        headers: that go with the answer.
     """
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.headers = headers
+
+
+async def check_body(request: Request[Any, Any, Any]) -> None:
+    """Refuse a JSON body that is not exactly of the type that its route declares.
+
+    The framework would take a text for a number where the text can be read as one.
+    """
+    field = request.route_handler.parsed_data_field
+    if field is not None:
+        try:
+            msgspec.json.decode(await request.body(), type=field.annotation)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise Refused(400, str(error) or "the body is not JSON") from None
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[bytes]:
@@ -40,7 +55,7 @@ def _problem(status: int, detail: str, headers: dict[str, str] | None = None) ->
 
 
 def _refused(_: Request[Any, Any, Any], error: Refused) -> Response[bytes]:
-    return _problem(error.status, error.detail)
+    return _problem(error.status, error.detail, error.headers)
 
 
 def _usage(_: Request[Any, Any, Any], error: UsageError) -> Response[bytes]:

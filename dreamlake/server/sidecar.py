@@ -94,6 +94,13 @@ async def update_meta(storage: Storage, asset: Asset, now: float, status: AssetS
     await write_meta(storage, asset, msgspec.structs.replace(meta, status=status, updated_at=timestamp(now), **changes))
 
 
+async def remove_objects(storage: Storage, asset: Asset) -> None:
+    """Delete the asset's own objects. Chunks stay: they may be another asset's too."""
+    streams = (await read_meta(storage, asset)).streams
+    for name in ("meta.json", "frames.npz", *(f"stream/{stream}.m3u8" for stream in streams)):
+        await storage.delete(asset.key(name))
+
+
 def link_name(asset: Asset, folder: Path) -> Path:
     """A path in a working folder that carries the asset's own file name, for messages and for FFmpeg's guess."""
     return folder / asset.name.rsplit("/", 1)[-1]

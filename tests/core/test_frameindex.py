@@ -228,6 +228,9 @@ CONTRADICTIONS: dict[str, FrameIndex] = {
     "a digest too few": dataclasses.replace(SMALL, segment_sha256=SMALL.segment_sha256[:1]),
     "digests cut short": dataclasses.replace(SMALL, segment_sha256=SMALL.segment_sha256[:, :16]),
     "a size too few": dataclasses.replace(SMALL, segment_size=SMALL.segment_size[:1]),
+    "flags that are fractions": dataclasses.replace(SMALL, packet_flags=SMALL.packet_flags.astype(np.float32)),
+    "flags in two dimensions": dataclasses.replace(SMALL, packet_flags=SMALL.packet_flags.reshape(-1, 1)),
+    "digests of wide numbers": dataclasses.replace(SMALL, segment_sha256=SMALL.segment_sha256.astype(np.int64)),
     "fractions": dataclasses.replace(SMALL, pts=SMALL.pts + 0.5),
 }
 

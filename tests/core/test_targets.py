@@ -303,6 +303,20 @@ def test_load_video_takes_the_bss_uri_of_the_seed() -> None:
     assert (source.kind, source.host, source.object_id[:8]) == (VIDEO, "localhost:10234", "69e7264a")
 
 
+@pytest.mark.parametrize("digits", range(8, 25))
+def test_a_uri_may_give_the_beginning_of_an_id(digits: int) -> None:
+    source = parse_source(f"bss://localhost:10234/videos/{OBJECT_ID[:digits]}")
+    assert source == AssetUri(VIDEO, OBJECT_ID[:digits], "localhost:10234")
+
+
+@pytest.mark.parametrize(
+    "id_", ["69e7264", "6", "69E7264A", "69e7264g", "69e7264a..", "69e7264a%2f", "-69e7264a", "x" * 24]
+)
+def test_what_is_no_beginning_of_an_id_is_refused(id_: str) -> None:
+    with pytest.raises(InvalidTargetError):
+        parse_source(f"bss://localhost:10234/videos/{id_}")
+
+
 @pytest.mark.parametrize("host", ["localhost:10234", "", "lake.example.com", "[::1]:10234", "10.0.0.7:80"])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_the_uri_of_an_asset_is_read_back(kind: Kind, host: str) -> None:

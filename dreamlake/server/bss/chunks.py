@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from litestar import Request, Response, get
+from litestar import HttpMethod, Request, Response, route
 from litestar.params import FromPath
 
 from dreamlake.server.bss.objects import IMMUTABLE, object_response
@@ -24,7 +24,7 @@ _TYPES = {
 }
 
 
-@get("/chunks/{name:str}")
+@route("/chunks/{name:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def chunk(request: Request[Any, Any, Any], lake: OpenLake, name: FromPath[str]) -> Response[Any]:
     """The bytes of one chunk."""
     verified(lake, request)

@@ -29,10 +29,7 @@ async def trigger(request: Request[Any, Any, Any], lake: OpenLake, action: FromP
         verified(lake, request)
         asset_id = request.query_params.get(kind.id_field, "")
     else:
-        try:
-            asset_id = msgspec.json.decode(await request.body(), type=dict[str, str]).get(kind.id_field, "")
-        except msgspec.MsgspecError as error:
-            raise Refused(400, f"the body is {{{kind.id_field}}}: {error}") from None
+        asset_id = await _id_in_body(request, kind.id_field)
     asset = await find_asset(lake, asset_id)
     if asset.kind != kind.name:
         raise Refused(400, f"{asset_id} is not {kind.phrase}")
@@ -40,3 +37,13 @@ async def trigger(request: Request[Any, Any, Any], lake: OpenLake, action: FromP
         await enqueue(connection, new_id(), asset.id, action)
     await lake.runner.wake()
     return Registered(asset.id, (await current_meta(lake, asset)).status)
+
+
+async def _id_in_body(request: Request[Any, Any, Any], field: str) -> str:
+    try:
+        body = msgspec.json.decode(await request.body(), type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        body = {}
+    if not isinstance(body.get(field), str):
+        raise Refused(400, f"the body is a JSON object with the {field}")
+    return str(body[field])

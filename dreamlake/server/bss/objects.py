@@ -14,7 +14,7 @@ from dreamlake.server.storage import Storage
 __all__ = ["IMMUTABLE", "object_response"]
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 async def object_response(
@@ -28,15 +28,19 @@ async def object_response(
     size = await storage.size(key)
     if size is None:
         raise Refused(404, "there is no such object")
-    headers = {"Accept-Ranges": "bytes", "Cache-Control": cache, "ETag": f'"{key.rsplit("/", 1)[-1]}-{size}"'}
-    asked = _asked_range(request.headers.get("range"), size)
+    etag = f'"{key.rsplit("/", 1)[-1]}-{size}"'
+    headers = {"Accept-Ranges": "bytes", "Cache-Control": cache, "ETag": etag}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(None, status_code=304, headers=headers)
+    unchanged = request.headers.get("if-range", etag) == etag
+    asked = _asked_range(request.headers.get("range") if unchanged else None, size)
     start, stop = asked or (0, size)
     if asked is not None:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     headers["Content-Length"] = str(stop - start)
     status = 200 if asked is None else 206
     if request.method == "HEAD":
-        return Response(None, status_code=status, headers=headers, media_type=media_type)
+        return Response(b"", status_code=status, headers=headers, media_type=media_type)
     return Stream(storage.stream(key, start, stop), status_code=status, headers=headers, media_type=media_type)
 
 
@@ -50,5 +54,5 @@ def _asked_range(header: str | None, size: int) -> tuple[int, int] | None:
     else:
         start, stop = max(0, size - int(match[2])), size
     if start >= stop:
-        raise Refused(416, f"the range {header} lies outside of {size} bytes")
+        raise Refused(416, f"the range {header} lies outside of {size} bytes", {"Content-Range": f"bytes */{size}"})
     return start, stop

@@ -33,7 +33,7 @@ from dreamlake.server.storage import Staged, StorageError, UnknownUploadError
 
 __all__ = ["multipart_router", "put_part"]
 
-_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)/([A-Za-z0-9][A-Za-z0-9._-]*)/staging/([0-9a-f]{16})")
+_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9][A-Za-z0-9._-]{0,99})/staging/([0-9a-f]{16})")
 
 
 @post("/init", status_code=200)

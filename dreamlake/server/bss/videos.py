@@ -6,7 +6,7 @@ import re
 import time
 from typing import Any
 
-from litestar import Request, Response, Router, delete, get, post
+from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
 from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
@@ -21,7 +21,7 @@ from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.lambdas.jobs import job_state
 from dreamlake.server.schema import bss_assets
-from dreamlake.server.sidecar import Asset, new_meta, read_meta, write_meta
+from dreamlake.server.sidecar import Asset, new_meta, read_meta, remove_objects, write_meta
 
 __all__ = ["find_asset", "videos_router"]
 
@@ -78,7 +78,7 @@ async def metadata(lake: OpenLake, asset_id: FromPath[str]) -> VideoMeta:
     return await current_meta(lake, await find_asset(lake, asset_id))
 
 
-@get("/{asset_id:str}/stream/{name:str}")
+@route("/{asset_id:str}/stream/{name:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def playlist(
     request: Request[Any, Any, Any], lake: OpenLake, asset_id: FromPath[str], name: FromPath[str]
 ) -> Response[str]:
@@ -93,7 +93,7 @@ async def playlist(
     return Response(signed, media_type=PLAYLIST_TYPE, headers={"Cache-Control": "private, max-age=60"})
 
 
-@get("/{asset_id:str}/frames.npz")
+@route("/{asset_id:str}/frames.npz", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def frame_index(request: Request[Any, Any, Any], lake: OpenLake, asset_id: FromPath[str]) -> Response[Any]:
     """The exact frame index."""
     asset = await find_asset(lake, asset_id)
@@ -102,7 +102,7 @@ async def frame_index(request: Request[Any, Any, Any], lake: OpenLake, asset_id:
     )
 
 
-@get("/{asset_id:str}/raw")
+@route("/{asset_id:str}/raw", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def raw(request: Request[Any, Any, Any], lake: OpenLake, asset_id: FromPath[str]) -> Response[Any]:
     """The original bytes."""
     asset = await find_asset(lake, asset_id)
@@ -116,9 +116,7 @@ async def remove(lake: OpenLake, asset_id: FromPath[str]) -> None:
     asset = await find_asset(lake, asset_id)
     async with lake.database.write() as connection:
         await connection.execute(bss_assets.delete().where(bss_assets.c.id == asset.id))
-    streams = (await read_meta(lake.storage, asset)).streams
-    for name in ("meta.json", "frames.npz", *(f"stream/{stream}.m3u8" for stream in streams)):
-        await lake.storage.delete(asset.key(name))
+    await remove_objects(lake.storage, asset)
 
 
 def videos_router() -> Router:
@@ -150,5 +148,5 @@ async def current_meta(lake: Lake, asset: Asset) -> VideoMeta:
         state = await job_state(connection, asset.id)
     meta = await read_meta(lake.storage, asset)
     if state is not None and state.state in ("queued", "running"):
-        meta.status, meta.progress = "processing", state.progress
+        meta.status, meta.progress, meta.error = "processing", state.progress, None
     return meta

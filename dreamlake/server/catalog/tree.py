@@ -13,6 +13,7 @@ from sqlalchemy import Table, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dreamlake.server.errors import Refused
 from dreamlake.server.lake import new_id
 from dreamlake.server.schema import episodes, namespaces, nodes, projects
 
@@ -74,4 +75,8 @@ async def _node(
 ) -> str:
     identity = {"scope": scope, "path": path}
     rest = {"project_id": project_id, "episode_id": episode_id, "parent_id": parent_id, "kind": kind, "name": name}
-    return await upsert(connection, nodes, identity, **rest)
+    node_id = await upsert(connection, nodes, identity, **rest)
+    there = (await connection.execute(select(nodes.c.kind).where(nodes.c.id == node_id))).scalar_one()
+    if there != kind:
+        raise Refused(409, f"{path} is a {there}, and cannot be a {kind} too")
+    return node_id

@@ -14,7 +14,7 @@ from dreamlake.server.lambdas.leases import LEASE_SECONDS, is_gone
 from dreamlake.server.schema import bss_assets, jobs
 from dreamlake.server.sidecar import Asset
 
-__all__ = ["Claim", "JobState", "claim", "enqueue", "finish", "job_state", "keep", "pending", "release"]
+__all__ = ["Claim", "JobState", "claim", "enqueue", "finish", "is_deleted", "job_state", "keep", "pending", "release"]
 
 MAX_ATTEMPTS = 3
 
@@ -74,10 +74,14 @@ async def keep(database: Database, job_id: str, holder: str, progress: float) ->
     return await _change(database, job_id, holder, lease_until=time.time() + LEASE_SECONDS, progress=progress)
 
 
-async def finish(database: Database, job_id: str, holder: str, error: str | None, *, retry: bool = False) -> None:
-    """End a job: done when there is no error, queued again with ``retry``, failed otherwise."""
+async def finish(database: Database, job_id: str, holder: str, error: str | None, *, retry: bool = False) -> bool:
+    """End a job: done when there is no error, queued again with ``retry``, failed otherwise.
+
+    Returns:
+        Whether it was still ours.
+    """
     state = "done" if error is None else "queued" if retry else "failed"
-    await _change(
+    return await _change(
         database, job_id, holder, state=state, lease_owner=None, lease_until=None, error=error and error[:2000],
         progress=1.0 if error is None else 0.0,
     )  # fmt: skip
@@ -91,6 +95,12 @@ async def release(database: Database, holder: str) -> None:
             .where(jobs.c.lease_owner == holder, jobs.c.state == "running")
             .values(state="queued", attempts=jobs.c.attempts - 1, lease_owner=None)
         )
+
+
+async def is_deleted(database: Database, asset_id: str) -> bool:
+    """Whether the asset was deleted, and its jobs with it."""
+    async with database.read() as connection:
+        return (await connection.execute(select(bss_assets.c.id).where(bss_assets.c.id == asset_id))).first() is None
 
 
 async def pending(database: Database) -> bool:

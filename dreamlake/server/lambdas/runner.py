@@ -22,7 +22,7 @@ from dreamlake.server.lambdas.jobs import Claim
 from dreamlake.server.lambdas.leases import LEASE_SECONDS, new_holder, retire
 from dreamlake.server.lambdas.worker import Event, Task
 from dreamlake.server.settings import Settings
-from dreamlake.server.sidecar import update_meta
+from dreamlake.server.sidecar import remove_objects, update_meta
 from dreamlake.server.storage import Storage
 
 __all__ = ["Runner"]
@@ -105,7 +105,9 @@ class Runner:
             log.warning("%s of %s: %s", claim.action, claim.asset.id, event.error)
             if not retry:
                 await update_meta(self._storage, claim.asset, time.time(), "failed", error=event.error)
-        await jobs.finish(self._database, claim.id, self._holder, event.error, retry=retry)
+        ours = await jobs.finish(self._database, claim.id, self._holder, event.error, retry=retry)
+        if not ours and await jobs.is_deleted(self._database, claim.asset.id):
+            await remove_objects(self._storage, claim.asset)  # the job has written them after they were deleted
 
     async def _keep(self, worker: _Worker, claim: Claim) -> None:
         """Say how far the job is, and keep its lease."""

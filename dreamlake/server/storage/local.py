@@ -13,12 +13,13 @@ one. A part's name carries its etag, so that listing the folder is all there is 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from io import FileIO
@@ -130,19 +131,28 @@ class LocalStorage:
         self, upload_id: str, key: str, number: int, body: AsyncIterator[bytes], sha256: bytes | None
     ) -> str:
         folder = await to_thread.run_sync(self._upload, upload_id, key)
-        return await _PartWriter(folder, number, sha256).run(body)
+        try:
+            return await _PartWriter(folder, number, sha256).run(body)
+        except FileNotFoundError:
+            raise _unknown() from None  # aborted or completed meanwhile
 
     async def list_parts(self, upload_id: str, key: str) -> list[PartDone]:
         folder = await to_thread.run_sync(self._upload, upload_id, key)
-        return await to_thread.run_sync(_parts, folder)
+        try:
+            return await to_thread.run_sync(_parts, folder)
+        except FileNotFoundError:
+            raise _unknown() from None
 
     async def complete_upload(self, upload_id: str, key: str, parts: Sequence[CompletedPart], digest: str) -> Staged:
         folder = await to_thread.run_sync(self._upload, upload_id, key)
-        return await to_thread.run_sync(_join, folder, list(parts), self._path(key), digest)
+        try:
+            return await to_thread.run_sync(_join, folder, list(parts), self._path(key), digest)
+        except FileNotFoundError:
+            raise _unknown() from None  # somebody else has completed or aborted it meanwhile
 
     async def abort_upload(self, upload_id: str, key: str) -> None:
         folder = await to_thread.run_sync(self._upload, upload_id, key)
-        await to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+        await to_thread.run_sync(_forget, folder)
 
     def _upload(self, upload_id: str, key: str) -> Path:
         folder = self._uploads / upload_id
@@ -151,13 +161,17 @@ class LocalStorage:
                 return folder
         except FileNotFoundError:
             pass
-        raise UnknownUploadError("there is no such upload, or no longer")
+        raise _unknown()
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
-        if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
+        if any(part in ("", ".", "..") or "\0" in part or "\\" in part or len(part.encode()) > 255 for part in parts):
             raise StorageError(f"{key!r} is not a key")
         return self._objects.joinpath(*parts)
+
+
+def _unknown() -> UnknownUploadError:
+    return UnknownUploadError("there is no such upload, or no longer")
 
 
 class _PartWriter:
@@ -198,10 +212,11 @@ class _PartWriter:
         if self._expected is not None and self._digest.digest() != self._expected:
             raise StorageError(f"part {self._number} does not match its checksum")
         etag = self._digest.hexdigest()[:32]
-        older = [path for path in self._folder.glob(f"{self._number:05d}.*") if path.suffix != f".{etag}"]
-        self._temporary.replace(self._folder / f"{self._number:05d}.{etag}")
-        for path in older:
-            path.unlink(missing_ok=True)
+        with _locked(self._folder / "key"):  # two writers of one part: the last one's is the part
+            for path in self._folder.glob(f"{self._number:05d}.*"):
+                if path.suffix != f".{etag}":
+                    path.unlink(missing_ok=True)
+            self._temporary.replace(self._folder / f"{self._number:05d}.{etag}")
         return f'"{etag}"'
 
 
@@ -216,6 +231,11 @@ def _parts(folder: Path) -> list[PartDone]:
 
 
 def _join(folder: Path, parts: list[CompletedPart], target: Path, expected: str) -> Staged:
+    with _locked(folder / "key"):
+        return _join_locked(folder, parts, target, expected)
+
+
+def _join_locked(folder: Path, parts: list[CompletedPart], target: Path, expected: str) -> Staged:
     there = {part.part_number: part for part in _parts(folder)}
     numbers = [part.part_number for part in parts]
     if numbers != sorted(set(numbers)):
@@ -237,8 +257,24 @@ def _join(folder: Path, parts: list[CompletedPart], target: Path, expected: str)
                     size += len(block)
         if not digest.hexdigest().startswith(expected):
             raise StorageError("the bytes that came are not the ones that were announced: their SHA-256 differs")
+    (folder / "key").unlink()  # first, so that nobody sees an upload of which a part is missing
     shutil.rmtree(folder, ignore_errors=True)
     return Staged(digest.hexdigest(), size)
+
+
+def _forget(folder: Path) -> None:
+    with suppress(FileNotFoundError), _locked(folder / "key"):
+        (folder / "key").unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an upload for this thread alone, among all processes; FileNotFoundError when it is gone."""
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        path.stat()  # it may have gone while we waited
+        yield
 
 
 @contextmanager

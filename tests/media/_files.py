@@ -1,0 +1,67 @@
+"""What the tests of media share: files with a fault in them, and measures of likeness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.clips import Clip
+
+Pictures = list[NDArray[np.uint8]]
+
+
+def remux(source: Path, target: Path, **options: str) -> Path:
+    """The same packets in a new file."""
+    with av.open(str(source)) as original, av.open(str(target), "w", options=options) as output:
+        streams = {stream: output.add_stream_from_template(stream) for stream in original.streams}
+        for packet in original.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream]
+                output.mux(packet)
+    return target
+
+
+def write_pictures(clip: Clip, path: Path, pictures: Iterable[NDArray[np.uint8]], **settings: Any) -> Path:
+    """A clip of these pictures.
+
+    Args:
+        clip: its codec, pixel format, options and rate; its size is the pictures'.
+        path: to write.
+        pictures: (H, W, 3) RGB.
+        settings: ``turn``, degrees clockwise that a player turns the pictures; others go to the codec context.
+    """
+    turn = settings.pop("turn", 0)
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(clip.codec, rate=clip.rate, options=clip.options)
+        stream.pix_fmt = clip.pix_fmt
+        for name, value in settings.items():
+            setattr(stream.codec_context, name, value)
+        if turn:
+            stream.set_display_rotation(-turn)  # PyAV counts the other way round
+        for number, picture in enumerate(pictures):
+            if number == 0:
+                stream.height, stream.width = picture.shape[:2]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts, frame.time_base = number, 1 / Fraction(clip.rate)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def psnr(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio of two pictures in dB."""
+    error = float(np.mean((one.astype(np.float32) - two.astype(np.float32)) ** 2))
+    return 10 * np.log10(255**2 / error) if error else float("inf")
+
+
+def nearest(copies: Pictures, originals: Pictures) -> NDArray[np.int64]:
+    """For each copy, the number of the original that it is most like."""
+    one, two = (np.stack([picture.ravel() for picture in some]).astype(np.float64) for some in (copies, originals))
+    distance = (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2 * one @ two.T
+    return distance.argmin(1)

@@ -1,0 +1,158 @@
+"""A lake for a test: the real application in this process, spoken to over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from litestar import Litestar
+from sqlalchemy import Table, select
+
+from dreamlake.server.app import create_app
+from dreamlake.server.lake import Lake
+from dreamlake.server.settings import Settings
+
+ROUTES = ("videos", "audio", "images", "image", "labels", "text-tracks")
+WAIT = 60.0  # bounds what happens soon; nothing waits this long unless it is broken
+
+
+async def until(check: Callable[[], Awaitable[Any]], what: str, seconds: float = WAIT) -> Any:
+    """Ask again until the answer is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := await check()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        await asyncio.sleep(0.02)
+    return answer
+
+
+@dataclass
+class Upload:
+    """A multipart upload that was begun."""
+
+    http: httpx.AsyncClient
+    route: str
+    id: str
+    key: str
+
+    @property
+    def target(self) -> dict[str, str]:
+        return {"uploadId": self.id, "key": self.key}
+
+    async def call(self, name: str, **body: Any) -> httpx.Response:
+        return await self.http.post(f"/{self.route}/upload/multipart/{name}", json={**self.target, **body})
+
+    async def url(self, number: int, **body: Any) -> str:
+        answer = await self.call("parts", partNumbers=[number], **body)
+        url: str = answer.raise_for_status().json()["parts"][str(number)]
+        return url
+
+    async def put(self, number: int, data: bytes) -> dict[str, Any]:
+        """Send a part; returns its entry in the list that completes the upload."""
+        answer = await self.http.put(await self.url(number), content=data)
+        return {"partNumber": number, "etag": answer.raise_for_status().headers["etag"]}
+
+    async def done(self) -> dict[str, Any]:
+        answer = await self.http.get(f"/{self.route}/upload/multipart/parts-done", params=self.target)
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+
+@dataclass
+class Client:
+    """An HTTP client of an open lake, and a look behind it."""
+
+    http: httpx.AsyncClient
+    app: Litestar
+    data: Path
+
+    @property
+    def lake(self) -> Lake:
+        lake: Lake = self.app.state.lake
+        return lake
+
+    async def rows(self, table: Table) -> list[Any]:
+        async with self.lake.database.read() as connection:
+            return list((await connection.execute(select(table))).all())
+
+    async def begin(
+        self, data: bytes, route: str = "videos", owner: str = "alice", project: str = "robotics", **more: Any
+    ) -> Upload:
+        body = {"owner": owner, "project": project, "hash": sha256(data).hexdigest()[:16], **more}
+        begun = (await self.http.post(f"/{route}/upload/multipart/init", json=body)).raise_for_status().json()
+        return Upload(self.http, route, begun["uploadId"], begun["key"])
+
+    async def stage(self, data: bytes, route: str = "videos", owner: str = "alice", project: str = "robotics") -> str:
+        """Upload bytes in one part; returns the hash they are staged under."""
+        upload = await self.begin(data, route, owner, project)
+        (await upload.call("complete", parts=[await upload.put(1, data)])).raise_for_status()
+        return upload.key.rsplit("/", 1)[-1]
+
+    async def register(self, name: str, digest: str, **more: Any) -> httpx.Response:
+        body = {"name": name, "owner": "alice", "project": "robotics", "stagingHash": digest, **more}
+        return await self.http.post("/videos", json=body)
+
+    async def add(self, name: str, data: bytes) -> str:
+        """Stage and register a video; returns its id."""
+        asset: str = (await self.register(name, await self.stage(data))).raise_for_status().json()["id"]
+        return asset
+
+    async def trigger(self, asset: str) -> httpx.Response:
+        return await self.http.post("/lambdas/hls-split", json={"videoId": asset})
+
+    async def meta(self, asset: str) -> dict[str, Any]:
+        found: dict[str, Any] = (await self.http.get(f"/videos/{asset}")).raise_for_status().json()
+        return found
+
+    async def finished(self, asset: str) -> dict[str, Any]:
+        """The metadata once the processing has ended, well or not."""
+
+        async def check() -> dict[str, Any] | None:
+            meta = await self.meta(asset)
+            return meta if meta["status"] in ("ready", "failed") else None
+
+        found: dict[str, Any] = await until(check, f"{asset} to be processed")
+        return found
+
+    async def ready(self, name: str, data: bytes) -> dict[str, Any]:
+        """A processed video's metadata."""
+        asset = await self.add(name, data)
+        (await self.trigger(asset)).raise_for_status()
+        meta = await self.finished(asset)
+        assert meta["status"] == "ready", meta
+        return meta
+
+
+@asynccontextmanager
+async def opened(data: Path, **settings: Any) -> AsyncIterator[Client]:
+    """The lake in a folder, while the block runs."""
+    app = create_app(Settings(data, **settings))
+    transport = httpx.ASGITransport(app)
+    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://lake.test") as http:
+        yield Client(http, app, data)
+
+
+@asynccontextmanager
+async def over_tcp(app: Litestar) -> AsyncIterator[tuple[str, int]]:
+    """An application that is open already, on a port of this machine; host and port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+
+    async def started() -> bool:
+        return server.started
+
+    await until(started, "the server to listen")
+    try:
+        yield listener.getsockname()[:2]
+    finally:
+        server.should_exit = True
+        await running

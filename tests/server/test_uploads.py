@@ -1,0 +1,554 @@
+"""The multipart protocol of the staging pool: nothing is taken that was not announced, nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import socket
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import httpx
+import pytest
+
+from dreamlake.server.lake import load_signer
+from dreamlake.server.schema import staged
+
+from ._lake import ROUTES, Client, opened, over_tcp, until
+
+MIB = 1 << 20
+DATA = b"the quick brown fox" * 100
+HALVES = (DATA[:1000], DATA[1000:])
+HASH = sha256(DATA).hexdigest()[:16]
+
+
+def problem(answer: httpx.Response, status: int) -> str:
+    """The detail of an error answer, which must be problem details."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == status
+    assert body["title"]
+    detail: str = body["detail"]
+    return detail
+
+
+def altered(url: str, **changes: str) -> str:
+    """The URL with other values of its parameters."""
+    parts = urlsplit(url)
+    return parts._replace(query=urlencode({**dict(parse_qsl(parts.query)), **changes})).geturl()
+
+
+async def content(client: Client, key: str) -> bytes:
+    return await client.lake.storage.read(key)
+
+
+# -- the way it should go ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_every_kind_stages_in_parts(lake_client: Client, route: str) -> None:
+    upload = await lake_client.begin(DATA, route, contentType="application/x-anything")
+    assert upload.key == f"alice/robotics/staging/{HASH}"
+    assert await upload.done() == {"expired": False, "parts": []}
+
+    second = await upload.put(2, HALVES[1])  # in any order
+    first = await upload.put(1, HALVES[0])
+    assert (await upload.done())["parts"] == [{**first, "size": 1000}, {**second, "size": len(DATA) - 1000}]
+
+    answer = await upload.call("complete", parts=[first, second])
+    assert (answer.status_code, answer.json()) == (200, {"success": True})
+    assert await content(lake_client, upload.key) == DATA
+    assert await upload.done() == {"expired": True, "parts": []}
+    [row] = await lake_client.rows(staged)
+    assert (row.owner, row.project, row.hash, row.size) == ("alice", "robotics", HASH, len(DATA))
+    assert row.sha256 == sha256(DATA).hexdigest()
+
+
+async def test_all_kinds_share_one_pool(lake_client: Client) -> None:
+    await lake_client.stage(DATA, "labels")
+    begun = await lake_client.http.post(
+        "/videos/upload/multipart/init",
+        json={"owner": "alice", "project": "robotics", "hash": HASH, "sha256": sha256(DATA).hexdigest()},
+    )
+    assert begun.json()["exists"] is True
+
+
+async def test_bytes_that_are_staged_need_not_be_sent(lake_client: Client) -> None:
+    body = {"owner": "alice", "project": "robotics", "hash": HASH, "sha256": sha256(DATA).hexdigest()}
+
+    async def begin(**changes: str) -> dict[str, Any]:
+        answer = await lake_client.http.post("/videos/upload/multipart/init", json={**body, **changes})
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+    assert (await begin())["exists"] is False
+    await lake_client.stage(DATA)
+    assert (await begin())["exists"] is True
+    assert (await begin())["key"] == f"alice/robotics/staging/{HASH}"
+    assert (await begin(owner="bob"))["exists"] is False  # nobody learns what others have
+    assert (await begin(project="other"))["exists"] is False
+
+
+async def test_the_digest_is_the_identity_and_not_its_first_digits(lake_client: Client) -> None:
+    await lake_client.stage(DATA)
+    body = {"owner": "alice", "project": "robotics", "hash": HASH, "sha256": HASH + "0" * 48}
+    answer = await lake_client.http.post("/videos/upload/multipart/init", json=body)
+    assert HASH in problem(answer, 409)
+    answer = await lake_client.http.post("/videos/upload/multipart/init", json={**body, "sha256": "f" * 64})
+    assert "differ" in problem(answer, 400)
+
+
+async def test_an_empty_file_has_one_empty_part(lake_client: Client) -> None:
+    digest = await lake_client.stage(b"")
+    assert await content(lake_client, f"alice/robotics/staging/{digest}") == b""
+
+
+async def test_etags_go_with_and_without_quotes(lake_client: Client) -> None:
+    for quoted in (True, False):
+        data = DATA + bytes([quoted])
+        upload = await lake_client.begin(data)
+        part = await upload.put(1, data)
+        assert re.fullmatch(r'"[^"]+"', part["etag"])
+        etag = part["etag"] if quoted else part["etag"].strip('"')
+        assert (await upload.call("complete", parts=[{**part, "etag": etag}])).status_code == 200
+
+
+async def test_a_part_that_is_sent_again_replaces_the_first(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    old = await upload.put(1, b"something else")
+    new = await upload.put(1, DATA)
+    assert (await upload.done())["parts"] == [{**new, "size": len(DATA)}]
+    problem(await upload.call("complete", parts=[old]), 400)
+    assert (await upload.call("complete", parts=[new])).status_code == 200
+    assert await content(lake_client, upload.key) == DATA
+
+
+async def test_the_same_part_twice_is_one_part(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    assert await upload.put(1, DATA) == await upload.put(1, DATA)
+    assert len((await upload.done())["parts"]) == 1
+
+
+async def test_complete_may_be_repeated(lake_client: Client) -> None:
+    """The first answer may have been lost."""
+    upload = await lake_client.begin(DATA)
+    parts = [await upload.put(1, HALVES[0]), await upload.put(2, HALVES[1])]
+    for _ in range(3):
+        assert (await upload.call("complete", parts=parts)).json() == {"success": True}
+    assert await content(lake_client, upload.key) == DATA
+    assert len(await lake_client.rows(staged)) == 1
+
+
+async def test_complete_may_be_repeated_while_the_first_is_under_way(lake_client: Client) -> None:
+    """A client that gave up waiting asks again, and must not be told that its parts were never sent."""
+    for attempt in range(10):
+        data = [bytes([attempt, n]) * 1000 for n in range(8)]
+        upload = await lake_client.begin(b"".join(data))
+        parts = [await upload.put(n, piece) for n, piece in enumerate(data, 1)]
+        answers = await asyncio.gather(*(upload.call("complete", parts=parts) for _ in range(6)))
+        assert [(answer.status_code, answer.text) for answer in answers] == [(200, '{"success":true}')] * 6
+        assert await content(lake_client, upload.key) == b"".join(data)
+
+
+async def test_a_row_that_a_crash_has_swallowed_is_made_again(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    parts = [await upload.put(1, DATA)]
+    await upload.call("complete", parts=parts)
+    async with lake_client.lake.database.write() as connection:
+        await connection.execute(staged.delete())
+    assert (await upload.call("complete", parts=parts)).status_code == 200
+    [row] = await lake_client.rows(staged)
+    assert (row.sha256, row.size) == (sha256(DATA).hexdigest(), len(DATA))
+
+
+async def test_two_uploads_of_the_same_bytes_at_once(lake_client: Client) -> None:
+    await asyncio.gather(*(lake_client.stage(DATA) for _ in range(8)))
+    assert await content(lake_client, f"alice/robotics/staging/{HASH}") == DATA
+    assert len(await lake_client.rows(staged)) == 1
+
+
+# -- lists of parts that make no sense -----------------------------------------------------------------------------
+
+
+WRONG_LISTS: dict[str, Callable[[Any, Any, Any], list[Any]]] = {
+    "left out at the end": lambda a, b, c: [a, b],
+    "left out at the beginning": lambda a, b, c: [b, c],
+    "left out between": lambda a, b, c: [a, c],
+    "out of order": lambda a, b, c: [b, a, c],
+    "duplicate": lambda a, b, c: [a, b, b, c],
+    "never sent": lambda a, b, c: [a, b, c, {"partNumber": 4, "etag": c["etag"]}],
+    "foreign etag": lambda a, b, c: [a, b, {**c, "etag": b["etag"]}],
+    "unknown etag": lambda a, b, c: [a, b, {**c, "etag": '"' + "0" * 32 + '"'}],
+    "empty etag": lambda a, b, c: [a, b, {**c, "etag": ""}],
+    "hostile etag": lambda a, b, c: [a, b, {**c, "etag": "../../key"}],
+    "number zero": lambda a, b, c: [{**a, "partNumber": 0}, b, c],
+    "negative number": lambda a, b, c: [{**a, "partNumber": -1}, b, c],
+    "number missing": lambda a, b, c: [{"etag": a["etag"]}, b, c],
+    "empty": lambda a, b, c: [],
+}
+
+
+async def test_a_wrong_list_changes_nothing(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    parts = [await upload.put(n, DATA[(n - 1) * 700 : n * 700]) for n in (1, 2, 3)]
+    before = await upload.done()
+
+    for name, change in WRONG_LISTS.items():
+        assert problem(await upload.call("complete", parts=change(*parts)), 400), name
+        assert await upload.done() == before, name
+        assert await lake_client.lake.storage.size(upload.key) is None, name
+        assert await lake_client.rows(staged) == [], name
+
+    assert (await upload.call("complete", parts=parts)).status_code == 200
+    assert await content(lake_client, upload.key) == DATA
+
+
+async def test_other_bytes_than_announced_are_not_staged(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    wrong = await upload.put(1, DATA[:-1] + b"!")
+    assert "SHA-256" in problem(await upload.call("complete", parts=[wrong]), 400)
+    assert await lake_client.lake.storage.size(upload.key) is None
+    assert await lake_client.rows(staged) == []
+    assert list((lake_client.data / "objects").rglob(".*")) == []
+    assert (await upload.call("complete", parts=[await upload.put(1, DATA)])).status_code == 200
+
+
+async def test_other_bytes_do_not_harm_those_that_are_staged(lake_client: Client) -> None:
+    await lake_client.stage(DATA)
+    upload = await lake_client.begin(DATA)
+    problem(await upload.call("complete", parts=[await upload.put(1, b"garbage")]), 400)
+    assert await content(lake_client, upload.key) == DATA
+
+
+# -- uploads that are not there ------------------------------------------------------------------------------------
+
+
+async def test_abort_forgets_the_parts(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    part, url = await upload.put(1, DATA), await upload.url(2)
+    assert (await upload.call("abort")).json() == {"success": True}
+    assert list((lake_client.data / "uploads").iterdir()) == []
+    assert await upload.done() == {"expired": True, "parts": []}
+    problem(await upload.call("abort"), 404)
+    problem(await upload.call("complete", parts=[part]), 404)
+    problem(await upload.call("parts", partNumbers=[1]), 404)
+    problem(await lake_client.http.put(url, content=b"late"), 404)
+
+
+async def test_a_part_that_comes_while_its_upload_is_aborted(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    url = await upload.url(1)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield DATA
+        (await upload.call("abort")).raise_for_status()
+        yield DATA
+
+    problem(await lake_client.http.put(url, content=body()), 404)
+    assert await upload.done() == {"expired": True, "parts": []}
+
+
+async def test_unknown_uploads(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    part = await upload.put(1, DATA)
+    for upload_id in ("0" * 32, "no-such-upload", "..", "../uploads", "a/b", "\0", "x" * 1024):
+        upload.id = upload_id
+        assert await upload.done() == {"expired": True, "parts": []}, upload_id
+        for name, body in (("parts", {"partNumbers": [1]}), ("complete", {"parts": [part]}), ("abort", {})):
+            assert problem(await upload.call(name, **body), 404), (upload_id, name)
+
+
+async def test_an_upload_belongs_to_its_key(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    part = await upload.put(1, DATA)
+    mine, upload.key = upload.key, f"bob/robotics/staging/{HASH}"
+    assert await upload.done() == {"expired": True, "parts": []}
+    problem(await upload.call("parts", partNumbers=[1]), 404)
+    problem(await upload.call("complete", parts=[part]), 404)
+    problem(await upload.call("abort"), 404)
+    upload.key = mine
+    assert (await upload.call("complete", parts=[part])).status_code == 200
+
+
+# -- presigned URLs ------------------------------------------------------------------------------------------------
+
+
+async def test_an_altered_url_is_refused(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    other = await lake_client.begin(DATA, owner="bob")
+    url = await upload.url(1)
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    signature = query["signature"]
+    flipped = ("0" if signature[0] != "0" else "1") + signature[1:]
+
+    refused = {
+        "other number": url.replace("/1?", "/2?"),
+        "number written otherwise": url.replace("/1?", "/01?"),
+        "other upload": url.replace(upload.id, other.id),
+        "other target": altered(url, target=other.key),
+        "other namespace": altered(url, namespace="bob"),
+        "later expiry": altered(url, expires=str(int(query["expires"]) + 1)),
+        "other key": altered(url, key="2"),
+        "other signature": altered(url, signature=flipped),
+        "empty signature": altered(url, signature=""),
+        "foreign signature": altered(url, signature="ñ"),
+        "more parameters": url + "&sha256=" + base64.b64encode(bytes(32)).decode(),
+        "doubled target": url + "&target=" + other.key,
+        "doubled signature": url + "&signature=" + signature,
+        "no parameters": url.split("?")[0],
+    }
+    for name in query:
+        rest = {key: value for key, value in query.items() if key != name}
+        refused[f"without {name}"] = parts._replace(query=urlencode(rest)).geturl()
+    for name, wrong in refused.items():
+        answer = await lake_client.http.put(wrong, content=DATA)
+        assert problem(answer, 403), name
+    assert (await upload.done())["parts"] == []
+    assert (await other.done())["parts"] == []
+    assert (await lake_client.http.put(url, content=DATA)).status_code == 200
+
+
+async def test_an_expired_url_is_refused(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    path = f"/uploads/{upload.id}/1"
+    signer = load_signer(lake_client.data)
+    for expires, status in ((int(time.time()) - 1, 403), (int(time.time()) + 60, 200)):
+        query = signer.query("PUT", path, "alice", expires, {"target": upload.key})
+        answer = await lake_client.http.put(f"{path}?{query}", content=DATA)
+        assert answer.status_code == status, answer.text
+    assert "expired" in problem(await lake_client.http.put(f"{path}?{signer.query('PUT', path, 'a', 1)}"), 403)
+
+
+async def test_a_url_of_another_lake_is_refused(lake_client: Client, tmp_path: Path) -> None:
+    upload = await lake_client.begin(DATA)
+    path = f"/uploads/{upload.id}/1"
+    query = load_signer(tmp_path).query("PUT", path, "alice", int(time.time()) + 60, {"target": upload.key})
+    problem(await lake_client.http.put(f"{path}?{query}", content=DATA), 403)
+
+
+async def test_a_signature_is_for_one_method(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    path = f"/uploads/{upload.id}/1"
+    query = load_signer(lake_client.data).query("GET", path, "alice", int(time.time()) + 60, {"target": upload.key})
+    problem(await lake_client.http.put(f"{path}?{query}", content=DATA), 403)
+
+
+async def test_urls_begin_with_the_host_that_was_asked(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    answer = await lake_client.http.post(
+        "/videos/upload/multipart/parts",
+        json={**upload.target, "partNumbers": [1]},
+        headers={"Host": "lake.example:8443"},
+    )
+    assert answer.json()["parts"]["1"].startswith(f"http://lake.example:8443/uploads/{upload.id}/1?")
+
+
+async def test_any_content_type_is_taken(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    for kind in ("video/mp4", "application/json", "application/x-www-form-urlencoded", "multipart/form-data", "?"):
+        answer = await lake_client.http.put(await upload.url(1), content=DATA, headers={"Content-Type": kind})
+        assert answer.status_code == 200, kind
+    assert [part["size"] for part in (await upload.done())["parts"]] == [len(DATA)]
+
+
+# -- checksums -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_part_must_match_the_checksum_it_was_announced_with(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    checksum = base64.b64encode(sha256(DATA).digest()).decode()
+    url = await upload.url(1, checksums={"1": checksum})
+    assert "checksum" in problem(await lake_client.http.put(url, content=DATA[:-1]), 400)
+    assert (await upload.done())["parts"] == []
+    assert sorted(path.name for path in (lake_client.data / "uploads" / upload.id).iterdir()) == ["key"]
+    assert (await lake_client.http.put(url, content=DATA)).status_code == 200
+
+
+async def test_a_checksum_is_a_sha256_in_base64(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    for checksum in ("?", "abc", base64.b64encode(bytes(31)).decode(), "00" * 32):
+        assert problem(await upload.call("parts", partNumbers=[1], checksums={"1": checksum}), 400), checksum
+
+
+async def test_part_numbers_are_1_to_10000(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    for numbers in ([0], [-1], [10_001], [1.5], [None], list(range(1, 1002))):
+        assert problem(await upload.call("parts", partNumbers=numbers), 400), numbers
+    answer = await upload.call("parts", partNumbers=[1, 10_000])
+    assert sorted(answer.raise_for_status().json()["parts"]) == ["1", "10000"]
+
+
+async def test_numbers_are_not_texts(lake_client: Client) -> None:
+    """Wrong types are refused, also where a text could be read as a number."""
+    upload = await lake_client.begin(DATA)
+    part = await upload.put(1, DATA)
+    problem(await upload.call("parts", partNumbers=["1"]), 400)
+    problem(await upload.call("complete", parts=[{**part, "partNumber": "1"}]), 400)
+    body = {"owner": "alice", "project": "robotics", "hash": HASH, "size": "1"}
+    problem(await lake_client.http.post("/videos/upload/multipart/init", json=body), 400)
+
+
+# -- hostile values ------------------------------------------------------------------------------------------------
+
+HOSTILE_SLUGS = ["", ".", "..", "../x", "a/b", "/a", ".hidden", "-x", "a\0", "a\n", "a\\b", "ä", "a" * 101, 7, None]
+HOSTILE_HASHES = ["", "..", HASH.upper(), HASH[:-1], HASH + "0", HASH[:-1] + "/", HASH + "\n", HASH[:-1] + "\0", 7]
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("owner", HOSTILE_SLUGS),
+        ("project", HOSTILE_SLUGS),
+        ("hash", HOSTILE_HASHES),
+        ("sha256", ["", HASH, "z" * 64, HASH + "0" * 48 + "\n"]),
+        ("size", [-1, "many", 1 << 60]),
+        ("partSize", [-1, "many", 1 << 60]),
+    ],
+)
+async def test_hostile_beginnings(lake_client: Client, field: str, values: list[Any]) -> None:
+    taken = []
+    for value in values:
+        body = {"owner": "alice", "project": "robotics", "hash": HASH, field: value}
+        answer = await lake_client.http.post("/videos/upload/multipart/init", json=body)
+        if answer.status_code != 400 or not answer.json()["detail"]:
+            taken.append((value, answer.text))
+    assert taken == []
+    assert list((lake_client.data / "uploads").iterdir()) == []
+
+
+HOSTILE_KEYS = [
+    "",
+    "..",
+    "lake.db",
+    "signing.key",
+    f"../alice/robotics/staging/{HASH}",
+    f"alice/../robotics/staging/{HASH}",
+    f"../../staging/{HASH}",
+    f"alice/robotics/staging/../{HASH}",
+    f"alice/robotics/videos/{HASH}",
+    f"alice//staging/{HASH}",
+    f"/alice/robotics/staging/{HASH}",
+    f"alice/robotics/staging/{HASH}/",
+    f"alice/robotics/staging/{HASH}\n",
+    f"alice/robotics/staging/{HASH}\0",
+    f"alice\0/robotics/staging/{HASH}",
+    f"alice/robotics/staging/{HASH.upper()}",
+    f"chunks/{HASH}.ts",
+    f"{'a' * 300}/robotics/staging/{HASH}",
+    f"alice/{'a' * 600}/staging/{HASH}",
+    "a" * 2000,
+]
+
+
+async def test_hostile_keys(lake_client: Client) -> None:
+    """None of them names an upload; whether that is 400 or 404, nothing is touched."""
+    upload = await lake_client.begin(DATA)
+    part = await upload.put(1, DATA)
+    unexpected = []
+    for key in HOSTILE_KEYS:
+        upload.key = key
+        for name, body in (("parts", {"partNumbers": [1]}), ("complete", {"parts": [part]}), ("abort", {})):
+            answer = await upload.call(name, **body)
+            if answer.status_code not in (400, 404):
+                unexpected.append((key[:50], name, answer.status_code))
+        done = await lake_client.http.get("/videos/upload/multipart/parts-done", params=upload.target)
+        assert done.status_code == 400 or done.json() == {"expired": True, "parts": []}, key
+    assert unexpected == []
+    assert await lake_client.rows(staged) == []
+
+
+# -- bytes on the way ----------------------------------------------------------------------------------------------
+
+
+async def test_a_large_part_streams_through(lake_client: Client) -> None:
+    """64 MB pass through without being held."""
+    block = os.urandom(MIB // 4)
+    digest = sha256(block * 256).hexdigest()
+    begun = await lake_client.http.post(
+        "/videos/upload/multipart/init", json={"owner": "alice", "project": "robotics", "hash": digest[:16]}
+    )
+    target = {"uploadId": begun.json()["uploadId"], "key": begun.json()["key"]}
+    signed = await lake_client.http.post("/videos/upload/multipart/parts", json={**target, "partNumbers": [1]})
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(256):
+            yield block
+
+    tracemalloc.start()
+    try:
+        answer = await lake_client.http.put(signed.json()["parts"]["1"], content=body())
+        part = {"partNumber": 1, "etag": answer.raise_for_status().headers["etag"]}
+        done = await lake_client.http.post("/videos/upload/multipart/complete", json={**target, "parts": [part]})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert done.json() == {"success": True}
+    assert await lake_client.lake.storage.size(target["key"]) == 64 * MIB
+    assert peak < 16 * MIB
+
+
+async def test_a_body_that_fails_leaves_no_part(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    url = await upload.url(1)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield os.urandom(2 * MIB)
+        raise ConnectionResetError("the cable was pulled")
+
+    answer = await lake_client.http.put(url, content=body())
+    assert answer.status_code >= 400
+    assert sorted(path.name for path in (lake_client.data / "uploads" / upload.id).iterdir()) == ["key"]
+    assert (await upload.done())["parts"] == []
+
+
+async def test_a_connection_that_breaks_off_leaves_no_part(lake_client: Client) -> None:
+    upload = await lake_client.begin(DATA)
+    kept = await upload.put(1, HALVES[0])
+    folder = lake_client.data / "uploads" / upload.id
+    url = urlsplit(await upload.url(2))
+
+    async def temporary() -> list[Path]:
+        return [path for path in folder.glob(".*") if path.stat().st_size]
+
+    async def gone() -> bool:
+        return not list(folder.glob(".*"))
+
+    async with over_tcp(lake_client.app) as address:
+        connection = await asyncio.to_thread(socket.create_connection, address)
+        with connection:
+            head = f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: lake\r\nContent-Length: {8 * MIB}\r\n\r\n"
+            await asyncio.to_thread(connection.sendall, head.encode() + bytes(4 * MIB))
+            await until(temporary, "the first bytes to be written")
+        await until(gone, "the lake to clean up")
+        assert (await upload.done())["parts"] == [{**kept, "size": 1000}]
+
+    parts = [kept, await upload.put(2, HALVES[1])]
+    assert (await upload.call("complete", parts=parts)).status_code == 200
+
+
+async def test_a_part_has_a_limit(lake_data: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(101):
+            yield bytes(10)
+
+    async with opened(lake_data, max_part_bytes=1000) as client:
+        upload = await client.begin(DATA)
+        url = await upload.url(1)
+        problem(await client.http.put(url, content=bytes(1001)), 413)
+        problem(await client.http.put(url, content=pieces()), 413)  # says nothing about its length
+        assert (await upload.done())["parts"] == []
+        assert (await client.http.put(url, content=bytes(1000))).status_code == 200
+
+
+async def test_a_json_body_has_a_limit(lake_client: Client) -> None:
+    body = b'{"owner": "' + b"a" * (5 * MIB) + b'"}'
+    problem(await lake_client.http.post("/videos/upload/multipart/init", content=body), 413)
