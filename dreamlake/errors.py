@@ -6,6 +6,7 @@
     ├── UsageError (ValueError)           an argument that cannot mean anything
     │   ├── InvalidIdError                not a resource id, or of the wrong kind
     │   └── InvalidTargetError            not a space, episode, path or URI
+    ├── ConfigError                       the lake in use cannot be opened, or is not said rightly
     ├── FrameIndexError (IndexError)      a frame or a time outside of the clip
     ├── MissingExtraError (ImportError)   an optional part is not installed
     ├── SourceError                       a local file that cannot be taken
@@ -33,6 +34,7 @@ from typing import Any
 
 __all__ = [
     "AccessError",
+    "ConfigError",
     "DreamlakeError",
     "FileChangedError",
     "FrameIndexError",
@@ -69,6 +71,10 @@ class InvalidIdError(UsageError):
 
 class InvalidTargetError(UsageError):
     """Text that is not a space, an episode, a path or a URI."""
+
+
+class ConfigError(DreamlakeError):
+    """The lake that is configured cannot be opened, or the configuration says nothing that can be meant."""
 
 
 class FrameIndexError(DreamlakeError, IndexError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,12 +29,12 @@ from dreamlake.core.wire import (
     Registered,
     SignedParts,
     SignParts,
-    Success,
     UploadStarted,
     VideoMeta,
 )
 from dreamlake.errors import (
     AccessError,
+    ConfigError,
     LakeError,
     LakeUnreachableError,
     MissingExtraError,
@@ -50,6 +50,7 @@ __all__ = ["AsyncLake"]
 
 T = TypeVar("T")
 
+PIECE = 256 * 1024
 PATIENT = Backoff(attempts=6)
 HASTY = Backoff(attempts=2, base=0.1)  # while the lake has never answered, it is more likely wrong than busy
 
@@ -79,7 +80,10 @@ class AsyncLake:
     async def put_part(self, url: str, data: bytes) -> str:
         """Send a part to its presigned URL; returns its etag."""
         response = await self.send("PUT", url, content=data)
-        return response.headers["etag"]
+        etag: str | None = response.headers.get("etag")
+        if etag is None:
+            raise ServerError(f"{self.address} took a part and gave no ETag for it")
+        return etag
 
     async def parts_done(self, kind: Kind, upload_id: str, key: str) -> PartsDone:
         """Which parts of an upload the storage has."""
@@ -89,7 +93,8 @@ class AsyncLake:
     async def complete_upload(self, kind: Kind, upload_id: str, key: str, parts: list[CompletedPart]) -> None:
         """Join the parts."""
         body = CompleteUpload(upload_id=upload_id, key=key, parts=parts)
-        await self._call("POST", self._bss(f"/{kind.route}/upload/multipart/complete"), Success, body)
+        url = self._bss(f"/{kind.route}/upload/multipart/complete")
+        await self.send("POST", url, content=msgspec.json.encode(body), key=True, patient=True)
 
     # -- assets ------------------------------------------------------------------------------------------------------
 
@@ -152,6 +157,7 @@ class AsyncLake:
         content: bytes | None = None,
         query: Mapping[str, str] | None = None,
         key: bool = False,
+        patient: bool = False,
     ) -> httpx.Response:
         """Send one request, again if need be, and return its answer.
 
@@ -161,6 +167,7 @@ class AsyncLake:
             content: the body.
             query: parameters of the URL.
             key: whether the API key goes with it. Presigned URLs may lead to other hosts, which must not see it.
+            patient: wait for the answer however long it takes, because the lake works on it.
 
         Raises:
             LakeUnreachableError: no answer.
@@ -172,10 +179,19 @@ class AsyncLake:
         headers = {"Authorization": f"Bearer {self.address.api_key}"} if key and self.address.api_key else {}
         if content is not None and key:
             headers["Content-Type"] = "application/json"
+        timeout = httpx.Timeout(**{**client.timeout.as_dict(), **({"read": None} if patient else {})})
         failures = 0
         while True:
+            body: bytes | AsyncIterator[bytes] | None = content
+            if content is not None and len(content) > PIECE:
+                headers["Content-Length"] = str(len(content))
+                body = _pieces(content)
             try:
-                response = await client.request(method, url, content=content, params=query, headers=headers)
+                response = await client.request(
+                    method, url, content=body, params=query, headers=headers, timeout=timeout
+                )
+            except (httpx.TooManyRedirects, httpx.DecodingError, httpx.InvalidURL) as error:
+                raise ServerError(f"{self.address} answered with nonsense: {error}") from error
             except httpx.TransportError as error:
                 failure: Exception = self._unreachable(error)
                 retry_after, retryable = None, True
@@ -206,11 +222,20 @@ class AsyncLake:
             return http_client(self.address, _connection)
         try:
             from dreamlake.server import embedded
-        except ImportError as error:
-            raise MissingExtraError("lake", "the embedded lake") from error
-        app = await offload(partial(embedded.open_lake, data))
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("lake", f"the embedded lake ({error.name})") from error
+        try:
+            app = await offload(partial(embedded.open_lake, data))
+        except Exception as error:
+            raise ConfigError(f"{self.address} cannot be opened: {error}") from error
         # A lake that was closed and opened again is another application.
         return http_client((self.address, id(app)), partial(_inside, app))
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    """A body in pieces: the time-out on writing holds for each of them, and not for all of a large part."""
+    for at in range(0, len(data), PIECE):
+        yield data[at : at + PIECE]
 
 
 def _connection(mounts: Any = None) -> httpx.AsyncClient:

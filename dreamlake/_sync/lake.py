@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,12 +30,12 @@ from dreamlake.core.wire import (
     Registered,
     SignedParts,
     SignParts,
-    Success,
     UploadStarted,
     VideoMeta,
 )
 from dreamlake.errors import (
     AccessError,
+    ConfigError,
     LakeError,
     LakeUnreachableError,
     MissingExtraError,
@@ -51,6 +51,7 @@ __all__ = ["Lake"]
 
 T = TypeVar("T")
 
+PIECE = 256 * 1024
 PATIENT = Backoff(attempts=6)
 HASTY = Backoff(attempts=2, base=0.1)  # while the lake has never answered, it is more likely wrong than busy
 
@@ -80,7 +81,10 @@ class Lake:
     def put_part(self, url: str, data: bytes) -> str:
         """Send a part to its presigned URL; returns its etag."""
         response = self.send("PUT", url, content=data)
-        return response.headers["etag"]
+        etag: str | None = response.headers.get("etag")
+        if etag is None:
+            raise ServerError(f"{self.address} took a part and gave no ETag for it")
+        return etag
 
     def parts_done(self, kind: Kind, upload_id: str, key: str) -> PartsDone:
         """Which parts of an upload the storage has."""
@@ -90,7 +94,8 @@ class Lake:
     def complete_upload(self, kind: Kind, upload_id: str, key: str, parts: list[CompletedPart]) -> None:
         """Join the parts."""
         body = CompleteUpload(upload_id=upload_id, key=key, parts=parts)
-        self._call("POST", self._bss(f"/{kind.route}/upload/multipart/complete"), Success, body)
+        url = self._bss(f"/{kind.route}/upload/multipart/complete")
+        self.send("POST", url, content=msgspec.json.encode(body), key=True, patient=True)
 
     # -- assets ------------------------------------------------------------------------------------------------------
 
@@ -153,6 +158,7 @@ class Lake:
         content: bytes | None = None,
         query: Mapping[str, str] | None = None,
         key: bool = False,
+        patient: bool = False,
     ) -> httpx.Response:
         """Send one request, again if need be, and return its answer.
 
@@ -162,6 +168,7 @@ class Lake:
             content: the body.
             query: parameters of the URL.
             key: whether the API key goes with it. Presigned URLs may lead to other hosts, which must not see it.
+            patient: wait for the answer however long it takes, because the lake works on it.
 
         Raises:
             LakeUnreachableError: no answer.
@@ -173,10 +180,17 @@ class Lake:
         headers = {"Authorization": f"Bearer {self.address.api_key}"} if key and self.address.api_key else {}
         if content is not None and key:
             headers["Content-Type"] = "application/json"
+        timeout = httpx.Timeout(**{**client.timeout.as_dict(), **({"read": None} if patient else {})})
         failures = 0
         while True:
+            body: bytes | Iterator[bytes] | None = content
+            if content is not None and len(content) > PIECE:
+                headers["Content-Length"] = str(len(content))
+                body = _pieces(content)
             try:
-                response = client.request(method, url, content=content, params=query, headers=headers)
+                response = client.request(method, url, content=body, params=query, headers=headers, timeout=timeout)
+            except (httpx.TooManyRedirects, httpx.DecodingError, httpx.InvalidURL) as error:
+                raise ServerError(f"{self.address} answered with nonsense: {error}") from error
             except httpx.TransportError as error:
                 failure: Exception = self._unreachable(error)
                 retry_after, retryable = None, True
@@ -207,11 +221,20 @@ class Lake:
             return http_client(self.address, _connection)
         try:
             from dreamlake.server import embedded
-        except ImportError as error:
-            raise MissingExtraError("lake", "the embedded lake") from error
-        app = offload(partial(embedded.open_lake, data))
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("lake", f"the embedded lake ({error.name})") from error
+        try:
+            app = offload(partial(embedded.open_lake, data))
+        except Exception as error:
+            raise ConfigError(f"{self.address} cannot be opened: {error}") from error
         # A lake that was closed and opened again is another application.
         return http_client((self.address, id(app)), partial(_inside, app))
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """A body in pieces: the time-out on writing holds for each of them, and not for all of a large part."""
+    for at in range(0, len(data), PIECE):
+        yield data[at : at + PIECE]
 
 
 def _connection(mounts: Any = None) -> httpx.Client:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import secrets
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -191,19 +192,26 @@ class _Transfer:
 
     def run(self) -> None:
         """Send what the storage does not have yet."""
-        state = self._resume() or self._begin()
-        if state is not None:
-            try:
-                self._send(state)
-                self._local.check()
-                parts = sorted(state.completed_parts, key=lambda part: part.part_number)
-                self._lake.complete_upload(self._kind, state.upload_id, state.key, parts)
-            except (LakeUnreachableError, ServerError) as error:
-                raise UploadPausedError(
-                    f"{self._local.path.name}: upload paused — re-run to resume ({error})"
-                ) from error
-        self._journal.clear()
+        try:
+            self._finish(self._resume() or self._begin())
+        except NotFoundError:
+            # Somebody else was sending the same file, and has completed or aborted the upload that we shared.
+            self._finish(self._begin())
         self._say(self._local.size)
+
+    def _finish(self, state: UploadState | None) -> None:
+        """Send the rest of an upload and complete it."""
+        if state is None:
+            return
+        try:
+            self._send(state)
+            self._local.check()
+            parts = sorted(state.completed_parts, key=lambda part: part.part_number)
+            self._lake.complete_upload(self._kind, state.upload_id, state.key, parts)
+        except (LakeUnreachableError, ServerError) as error:
+            name = self._local.path.name
+            raise UploadPausedError(f"{name}: upload paused — re-run to resume ({error})") from error
+        self._journal.clear(state)
 
     def _begin(self) -> UploadState | None:
         """Begin a new upload; None when the storage has the bytes already."""
@@ -320,19 +328,24 @@ class _Journal:
             state.completed_parts.append(part)
             offload(partial(_replace, self._path, msgspec.json.encode(state)))
 
-    def clear(self) -> None:
-        """The upload is complete."""
-        offload(partial(self._path.unlink, missing_ok=True))
+    def clear(self, state: UploadState) -> None:
+        """The upload is complete; another one of the same bytes may have its own state there by now."""
+        there = self.read()
+        if there is not None and there.upload_id == state.upload_id:
+            offload(partial(self._path.unlink, missing_ok=True))
 
 
 def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _register(

@@ -48,6 +48,7 @@ class IndexHeader(msgspec.Struct, rename="camel", kw_only=True):
         has_audio: whether the segments carry sound.
         color_space: of the decoded pictures where the packets do not say it (ITU-T H.273 matrix coefficients).
         color_range: 1 limited, 2 full, 0 not said.
+        pix_fmt: of the decoded pictures, FFmpeg's name.
     """
 
     codec: str
@@ -63,6 +64,7 @@ class IndexHeader(msgspec.Struct, rename="camel", kw_only=True):
     has_audio: bool = False
     color_space: int = 2
     color_range: int = 0
+    pix_fmt: str | None = None
     version: int = VERSION
 
 
@@ -211,6 +213,8 @@ class FrameIndex:
         arrays = (self.pts, self.frame_packet, self.segment_packet, self.segment_size)
         return (
             all(array.ndim == 1 and array.dtype == np.int64 for array in arrays)
+            and self.packet_flags.ndim == 1
+            and self.packet_flags.dtype == self.segment_sha256.dtype == np.uint8
             and 0 < len(self.pts) == len(self.frame_packet) == len(np.unique(self.frame_packet))
             and bool((np.diff(self.pts) >= 0).all())
             and header.end_pts > self.pts[-1]

@@ -35,7 +35,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
 
 @dataclass(frozen=True)
 class Backoff:
-    """Exponential backoff with full jitter, bounded in tries and in length.
+    """Exponential backoff with jitter, half of it by chance, bounded in tries and in length.
 
     Attributes:
         attempts: tries in all, the first included.

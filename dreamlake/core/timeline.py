@@ -117,8 +117,9 @@ class Selection:
         if isinstance(start, int) or isinstance(stop, int):
             raise UsageError("a slice is in seconds or in frames, not in both: write 2.0 instead of 2 for seconds")
         st, et = (self._clamp(bound, default) for bound, default in ((start, self.st), (stop, self.et)))
-        if et < st or (st >= self.et - SNAP and st > self.st) or not len(self):
+        if et < st - SNAP or (st >= self.et - SNAP and st > self.st + SNAP) or not len(self):
             return Selection(self.frames[:0], st, st)
+        et = max(st, et)  # bounds that are equal but for rounding
         first = self._position(timeline, st, side="left")
         last = self._position(timeline, et, side="left")
         if last <= first:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -41,6 +41,9 @@ class Decoder:
         self._context = cast("VideoCodecContext", CodecContext.create(DECODERS.get(header.codec, header.codec), "r"))
         self._context.thread_count = 1
         self._context.thread_type = ThreadType.NONE
+        self._context.width, self._context.height = header.width, header.height
+        if header.pix_fmt:
+            self._context.pix_fmt = header.pix_fmt
         if extradata:
             self._context.extradata = extradata
         # A container may know colours that the packets do not carry; what they do carry wins.
@@ -73,12 +76,12 @@ class _Pool:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: OrderedDict[tuple[str, bytes | None, int, int], list[Decoder]] = OrderedDict()
+        self._idle: OrderedDict[Hashable, list[Decoder]] = OrderedDict()
         self._count = 0
 
     @contextmanager
     def lend(self, header: IndexHeader, extradata: bytes | None) -> Iterator[Decoder]:
-        key = (header.codec, extradata, header.color_space, header.color_range)
+        key = (header.codec, extradata, header.color_space, header.color_range, header.width, header.height)
         with self._lock:
             idle = self._idle.get(key)
             decoder = idle.pop() if idle else None
@@ -129,6 +132,8 @@ def decode_run(index: FrameIndex, run: Run, segments: Sequence[StoredPackets]) -
             number = picture.pts
             if number is not None and number in wanted:
                 wanted.remove(number)
+                if (picture.width, picture.height) != (index.header.width, index.header.height):
+                    raise MediaError(f"frame {number} is {picture.width}x{picture.height}: the size changes on the way")
                 yield number, decoder.pixels(picture, index.header.rotation)
     if wanted:
         raise MediaError(f"frame {min(wanted)} could not be decoded (and {len(wanted) - 1} more)")

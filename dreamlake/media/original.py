@@ -30,7 +30,7 @@ def read_segment(path: Path, scanned: Scan, segment: int) -> StoredPackets:
     """
     index: FrameIndex = scanned.index
     first, last = (int(number) for number in index.segment_packet[segment : segment + 2])
-    begin = int(scanned.packet_pts[first])
+    begin = int(scanned.demuxed_pts[first])
     found: list[Packet[Any]] = []
     with open_media(path) as container:
         stream = best_video(container, path.name)
@@ -50,4 +50,4 @@ def read_segment(path: Path, scanned: Scan, segment: int) -> StoredPackets:
     if len(found) != last - first:
         raise IntegrityError(f"{path.name}: changed since it was opened")
     number_packets(found, first, index)
-    return StoredPackets(found, first, extradata)
+    return StoredPackets(found, first, extradata, sum(packet.size for packet in found))

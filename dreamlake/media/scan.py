@@ -29,6 +29,7 @@ class Scan:
         packet_bytes: (P,) size of each video packet.
         packet_pts: (P,) presentation times in decode order.
         packet_dts: (P,) decoding times, made here because containers lack them or have them wrong.
+        demuxed_pts: (P,) the times that the demuxer gives, by which packets are found again in the file.
         begin: seconds of the earliest decoding time of any stream; below zero where frames are reordered.
         audio_codec: of the first audio stream; None when there is none.
     """
@@ -37,6 +38,7 @@ class Scan:
     packet_bytes: NDArray[np.int64]
     packet_pts: NDArray[np.int64]
     packet_dts: NDArray[np.int64]
+    demuxed_pts: NDArray[np.int64]
     begin: Fraction
     audio_codec: str | None
 
@@ -97,16 +99,54 @@ def scan(path: Path) -> Scan:
             sizes.append(packet.size)
             shown.append(not packet.is_discard)
             flags.append(KEY * packet.is_keyframe | DROPPABLE * droppable(packet))
-        if stream.frames > len(pts):
-            raise MediaError(f"{path.name}: cut short: {len(pts)} of {stream.frames} frames are there")
-        if not any(shown):
+        # The header's own count would be of no use here: it counts what an edit list leaves out.
+        expected = sum(1 for entry in stream.index_entries if entry.size) if "mp4" in container.format.name else 0
+        if expected > len(pts):
+            raise MediaError(f"{path.name}: cut short: {len(pts)} of {expected} frames are there")
+        demuxed, packet_bytes = np.array(pts, np.int64), np.array(sizes, np.int64)
+        packet_pts, packet_flags, displayed = demuxed.copy(), np.array(flags, np.uint8), np.array(shown, np.bool_)
+        if container.format.name == "avi" and not (packet_flags & KEY).all():
+            # An AVI has no presentation times: FFmpeg repeats the decoding times, and only a decoder knows the order.
+            order = _display_order(path)
+            packet_pts[order] = np.sort(packet_pts[order])
+            displayed[:] = False
+            displayed[order] = True
+        _hide_undecodable(packet_pts, packet_flags, displayed)
+        if not displayed.any():
             raise MediaError(f"{path.name}: holds no frames")
-        packet_pts, packet_bytes = np.array(pts, np.int64), np.array(sizes, np.int64)
         packet_dts = decode_times(packet_pts)
         begin = min(begin, int(packet_dts[0]) * Fraction(stream.time_base or 1))
-        index = _index(stream, first, packet_pts, np.array(durations), np.array(flags, np.uint8), np.array(shown))
+        index = _index(stream, first, packet_pts, np.array(durations), packet_flags, displayed)
         index = _cut(index, packet_pts, packet_bytes)
-        return Scan(index, packet_bytes, packet_pts, packet_dts, begin, audio.codec.canonical_name if audio else None)
+        codec = audio.codec.canonical_name if audio else None
+        return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec)
+
+
+def _display_order(path: Path) -> list[int]:
+    """The packets that decode to a picture, in the order in which the pictures are shown."""
+    order: list[int] = []
+    with open_media(path) as container:
+        stream = best_video(container, path.name)
+        number = 0
+        for packet in container.demux(stream):
+            if packet.size:
+                packet.pts = packet.dts = number
+                number += 1
+            order += [
+                picture.pts
+                for picture in stream.codec_context.decode(packet if packet.size else None)
+                if picture.pts is not None
+            ]
+    return order
+
+
+def _hide_undecodable(pts: NDArray[np.int64], flags: NDArray[np.uint8], shown: NDArray[np.bool_]) -> None:
+    """A file that was cut out of a longer one begins with packets that refer to what is gone; no decoder shows them."""
+    keys = np.flatnonzero(flags & KEY)
+    if len(keys):
+        first, second = keys[0], keys[1] if len(keys) > 1 else len(pts)
+        number = np.arange(len(pts))
+        shown &= (number >= first) & ~((number < second) & (pts < pts[first]))
 
 
 def _index(
@@ -133,6 +173,7 @@ def _index(
         rotation=-first.rotation // 90 * 90 % 360,
         color_space=first.colorspace,
         color_range=first.color_range,
+        pix_fmt=context.pix_fmt,
         time_base=(time_base.numerator, time_base.denominator),
         end_pts=end,
         fps=(fps.numerator, fps.denominator),

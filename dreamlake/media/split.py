@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +34,7 @@ from dreamlake.media.stored import read_packets
 
 __all__ = ["EXTENSIONS", "MP4_AUDIO", "STREAM_COPY", "Segment", "Splitter", "container_for"]
 
+TS_TICK = Fraction(1, 90_000)  # the only time base of a transport stream
 TS_VIDEO = frozenset({"h264", "hevc"})
 TS_AUDIO = frozenset({"aac", "mp3"})
 STREAM_COPY = TS_VIDEO | {"av1", "vp9"}
@@ -82,7 +84,7 @@ class Splitter:
         self._path = path
         self._scan = scanned
         self._folder = folder
-        self._transcoded_from = transcoded_from
+        self.transcoded_from = transcoded_from
         self._done: list[tuple[bytes, int]] = []
         self._filter: BitStreamFilterContext | None = None
         self.container = container_for(scanned.index.header.codec, scanned.audio_codec)
@@ -96,7 +98,7 @@ class Splitter:
         """
         bounds = self._scan.index.segment_packet.tolist()
         with open_media(self._path) as source:
-            packets = TimedPackets(source, self._path.name, self._scan)
+            packets = TimedPackets(source, self._path.name, self._scan, TS_TICK if self.container == "mpegts" else None)
             for number, (first, last) in enumerate(pairwise(bounds)):
                 path = self._folder / f"{number}.{EXTENSIONS[self.container]}"
                 self._mux(path, packets, last - first)
@@ -114,7 +116,7 @@ class Splitter:
             self._scan.index.header,
             container=self.container,
             init_hash=sha256(self.init).hexdigest() if self.init else None,
-            transcoded_from=self._transcoded_from,
+            transcoded_from=self.transcoded_from,
         )
         index = self._scan.index
         digests = np.frombuffer(b"".join(digest for digest, _ in self._done), np.uint8).reshape(-1, 32)

@@ -28,16 +28,13 @@ class StoredPackets:
         packets: of the segment; they are shared between readers and never altered.
         first: the number of the first one in the whole video.
         extradata: that the decoder needs before the first packet; None when the packets carry it themselves.
+        nbytes: of memory, nearly: the packets, and the segment that some demuxers keep alive with them.
     """
 
     packets: list[Packet[Any]]
     first: int
     extradata: bytes | None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory, nearly."""
-        return sum(packet.size for packet in self.packets)
+    nbytes: int
 
 
 def demux_segment(data: bytes, init: bytes, index: FrameIndex, segment: int) -> StoredPackets:
@@ -61,7 +58,8 @@ def demux_segment(data: bytes, init: bytes, index: FrameIndex, segment: int) -> 
         raise IntegrityError(f"segment {segment} holds {len(packets)} packets where the index says {last - first}")
     number_packets(packets, first, index)
     # Transport streams repeat the parameter sets in front of every key frame.
-    return StoredPackets(packets, first, extradata if init else None)
+    nbytes = sum(packet.size for packet in packets) + len(data)
+    return StoredPackets(packets, first, extradata if init else None, nbytes)
 
 
 def number_packets(packets: list[Packet[Any]], first: int, index: FrameIndex) -> None:

@@ -68,23 +68,32 @@ def verified(lake: Lake, request: Request[Any, Any, Any]) -> str:
 
 
 def load_signer(data: Path) -> Signer:
-    """The signer of the lake in a folder; its key is made when the lake is new."""
-    path = data / "signing.key"
-    while True:
-        try:
-            secret = bytes.fromhex(path.read_text())
-            return Signer({"1": secret}, "1")
-        except FileNotFoundError:
-            temporary = data / f".signing.{secrets.token_hex(8)}"
-            temporary.touch(mode=0o600)
-            temporary.write_text(secrets.token_hex(32))
-            try:
-                os.link(temporary, path)  # fails where another process was faster, and then its key is the key
-            except FileExistsError:
-                pass
-            finally:
-                temporary.unlink()
+    """The signer of the lake in a folder; its key is made when the lake is new.
 
+    Raises:
+        ValueError: a key that is damaged. It is not replaced: URLs that were given out would stop to hold.
+    """
+    path = data / "signing.key"
+    if not path.exists():
+        temporary = data / f".signing.{secrets.token_hex(8)}"
+        temporary.touch(mode=0o600)
+        with temporary.open("w") as file:
+            file.write(secrets.token_hex(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)  # fails where another process was faster, and then its key is the key
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    secret = bytes.fromhex(path.read_text())
+    if len(secret) != KEY_BYTES:
+        raise ValueError(f"{path} is damaged: it holds {len(secret)} bytes and not {KEY_BYTES}")
+    return Signer({"1": secret}, "1")
+
+
+KEY_BYTES = 32
 
 _random = secrets.token_bytes(5)
 _counter = secrets.randbelow(1 << 24)

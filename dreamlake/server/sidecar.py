@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -75,7 +74,7 @@ def new_meta(asset: Asset) -> VideoMeta:
 
 
 async def read_meta(storage: Storage, asset: Asset) -> VideoMeta:
-    """The sidecar; a fresh one where a crash kept it from being written."""
+    """The sidecar; what registration knows until the first job has written one."""
     try:
         return msgspec.json.decode(await storage.read(asset.key("meta.json")), type=VideoMeta)
     except FileNotFoundError:
@@ -99,8 +98,3 @@ async def remove_objects(storage: Storage, asset: Asset) -> None:
     streams = (await read_meta(storage, asset)).streams
     for name in ("meta.json", "frames.npz", *(f"stream/{stream}.m3u8" for stream in streams)):
         await storage.delete(asset.key(name))
-
-
-def link_name(asset: Asset, folder: Path) -> Path:
-    """A path in a working folder that carries the asset's own file name, for messages and for FFmpeg's guess."""
-    return folder / asset.name.rsplit("/", 1)[-1]

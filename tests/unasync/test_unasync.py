@@ -242,6 +242,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setitem(unasync.NAMES, "aclose", NAMES["aclose"])
     for unused in NAMES.keys() - {"_async", "aclose"}:
         monkeypatch.delitem(unasync.NAMES, unused, raising=False)
     project = Project(tmp_path, capsys)

@@ -15,6 +15,7 @@ from dreamlake.server.errors import Refused
 from dreamlake.server.lake import OpenLake, new_id, verified
 from dreamlake.server.lambdas.jobs import enqueue
 from dreamlake.server.lambdas.worker import ACTIONS
+from dreamlake.server.sidecar import read_meta
 
 __all__ = ["trigger"]
 
@@ -33,8 +34,10 @@ async def trigger(request: Request[Any, Any, Any], lake: OpenLake, action: FromP
     asset = await find_asset(lake, asset_id)
     if asset.kind != kind.name:
         raise Refused(400, f"{asset_id} is not {kind.phrase}")
+    # A job that is done has left a result; if that is gone, it is done again.
+    again = (await read_meta(lake.storage, asset)).status != "ready"
     async with lake.database.write() as connection:
-        await enqueue(connection, new_id(), asset.id, action)
+        await enqueue(connection, new_id(), asset.id, action, again=again)
     await lake.runner.wake()
     return Registered(asset.id, (await current_meta(lake, asset)).status)
 

@@ -21,7 +21,7 @@ from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.lambdas.jobs import job_state
 from dreamlake.server.schema import bss_assets
-from dreamlake.server.sidecar import Asset, new_meta, read_meta, remove_objects, write_meta
+from dreamlake.server.sidecar import Asset, read_meta, remove_objects
 
 __all__ = ["find_asset", "videos_router"]
 
@@ -44,8 +44,6 @@ async def register(data: JSONBody[RegisterAsset], lake: OpenLake) -> Response[Re
         made = await connection.execute(insert(bss_assets).values(id=new_id(), **row).on_conflict_do_nothing())
         found = (await connection.execute(select(bss_assets).where(*identity))).one()
     asset = Asset(**found._mapping)
-    if made.rowcount:
-        await write_meta(lake.storage, asset, new_meta(asset))
     meta = await current_meta(lake, asset)
     return Response(Registered(asset.id, meta.status), status_code=201 if made.rowcount else 200)
 

@@ -6,6 +6,7 @@ the video is ready, comes last.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,10 +17,10 @@ from anyio import to_thread
 
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.playlist import render_playlist
-from dreamlake.media.scan import Scan, scan
+from dreamlake.media.scan import scan
 from dreamlake.media.split import EXTENSIONS, Splitter
 from dreamlake.media.transcode import needs_rewrite, rewrite
-from dreamlake.server.sidecar import Asset, chunk_key, link_name, update_meta
+from dreamlake.server.sidecar import Asset, chunk_key, update_meta
 from dreamlake.server.storage import Storage
 
 __all__ = ["hls_split"]
@@ -38,26 +39,35 @@ async def hls_split(storage: Storage, asset: Asset, report: Callable[[float], No
     Raises:
         MediaError: the file is not a video that can be stored.
     """
+    await to_thread.run_sync(_sweep, storage, asset)
     with tempfile.TemporaryDirectory(prefix=f"{asset.id}-", dir=storage.scratch) as folder:
         async with storage.local_file(asset.staging) as original:
-            path = link_name(asset, Path(folder))
-            path.symlink_to(original)
-            path, scanned, transcoded_from = await to_thread.run_sync(_prepare, path, report)
-            begun = REWRITE_SHARE if transcoded_from else 0.0
-            splitter = Splitter(path, scanned, Path(folder), transcoded_from)
+            splitter = await to_thread.run_sync(_prepare, original, asset, Path(folder), report)
+            begun = REWRITE_SHARE if splitter.transcoded_from else 0.0
             await _store_segments(storage, splitter, lambda done: report(begun + (1 - begun) * done))
     await _store_description(storage, asset, splitter)
 
 
-def _prepare(path: Path, report: Callable[[float], None]) -> tuple[Path, Scan, str | None]:
-    """The file to split, rewritten if no segment can carry its codecs."""
+def _sweep(storage: Storage, asset: Asset) -> None:
+    """Remove what a worker that was killed has left of the same job."""
+    for abandoned in storage.scratch.glob(f"{asset.id}-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+
+
+def _prepare(original: Path, asset: Asset, folder: Path, report: Callable[[float], None]) -> Splitter:
+    """What splits the file, which is rewritten first if no segment can carry its codecs."""
+    # The link to the original and what is made of it are kept apart: no name may lead to the original for writing.
+    source, work = folder / "source", folder / "work"
+    source.mkdir()
+    work.mkdir()
+    path = source / asset.name.rsplit("/", 1)[-1]  # the asset's own name, for messages and for FFmpeg's guess
+    path.symlink_to(original.absolute())
     scanned = scan(path)
     if not needs_rewrite(scanned):
-        return path, scanned, None
-    target = path.parent / "rewritten" / f"{path.stem}.mp4"
-    target.parent.mkdir()
+        return Splitter(path, scanned, work)
+    target = work / "rewritten.mp4"
     transcoded_from = rewrite(path, scanned, target, lambda done: report(done * REWRITE_SHARE))
-    return target, scan(target), transcoded_from
+    return Splitter(target, scan(target), work, transcoded_from)
 
 
 async def _store_segments(storage: Storage, splitter: Splitter, report: Callable[[float], None]) -> None:

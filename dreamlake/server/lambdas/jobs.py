@@ -39,12 +39,14 @@ class JobState:
     progress: float | None
 
 
-async def enqueue(connection: AsyncConnection, job_id: str, asset_id: str, action: str) -> None:
-    """Queue a job. One that is queued, running or done already stays as it is; one that failed is tried anew."""
+async def enqueue(connection: AsyncConnection, job_id: str, asset_id: str, action: str, *, again: bool = False) -> None:
+    """Queue a job. One that is queued, running or done already stays as it is; one that failed is tried anew, and
+    with ``again`` one that is done too."""
     fresh = {"state": "queued", "attempts": 0, "lease_owner": None, "lease_until": None, "progress": 0.0, "error": None}
+    ended = ("failed", "done") if again else ("failed",)
     statement = insert(jobs).values(id=job_id, asset_id=asset_id, action=action, created_at=time.time(), **fresh)
     await connection.execute(
-        statement.on_conflict_do_update(["asset_id", "action"], set_=fresh, where=jobs.c.state == "failed")
+        statement.on_conflict_do_update(["asset_id", "action"], set_=fresh, where=jobs.c.state.in_(ended))
     )
 
 

@@ -44,14 +44,13 @@ class Runner:
         self._storage = storage
         self._settings = settings
         self._holder = new_holder()
-        self._wake = asyncio.Condition()
+        self._wake = [asyncio.Event() for _ in range(SLOTS)]
         self._slots: list[asyncio.Task[None]] = []
         self._workers = [_Worker(settings) for _ in range(SLOTS)]
-        self._held: set[str] = set()
 
     async def start(self) -> None:
         """Begin to work, first on what earlier lakes have left."""
-        self._slots = [asyncio.create_task(self._work(worker)) for worker in self._workers]
+        self._slots = [asyncio.create_task(self._work(*slot)) for slot in zip(self._workers, self._wake, strict=True)]
 
     async def stop(self) -> None:
         """End the workers, and give back what was not finished."""
@@ -61,35 +60,36 @@ class Runner:
         for worker in self._workers:
             await worker.end()
         retire(self._holder)
-        if self._held:
+        try:
             await jobs.release(self._database, self._holder)
+        except RuntimeError:
+            # At the interpreter's end no thread begins any more. The next lake sees that this process is gone.
+            log.debug("leases were not given back", exc_info=True)
 
     async def wake(self) -> None:
         """There is a new job."""
-        async with self._wake:
-            self._wake.notify_all()
+        for wake in self._wake:
+            wake.set()
 
     async def warm(self) -> None:
         """A job will come soon: start a worker now, so that the job need not wait for it."""
         await self._workers[0].start()
 
-    async def _work(self, worker: _Worker) -> None:
+    async def _work(self, worker: _Worker, wake: asyncio.Event) -> None:
         while True:
+            wake.clear()  # before the queue is read: a job that comes after that is not slept through
             try:
                 claim = await jobs.claim(self._database, self._holder) if await jobs.pending(self._database) else None
                 if claim is not None:
-                    self._held.add(claim.id)
                     await self._execute(worker, claim)
-                    self._held.discard(claim.id)
                     continue
                 unfinished = await jobs.pending(self._database)
             except Exception:
                 log.exception("the job queue cannot be read; trying again")
                 unfinished = True
             await worker.rest()
-            async with self._wake:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), POLL_SECONDS if unfinished else REST_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), POLL_SECONDS if unfinished else REST_SECONDS)
 
     async def _execute(self, worker: _Worker, claim: Claim) -> None:
         if claim.exhausted:
@@ -136,7 +136,7 @@ class _Worker:
                 package = str(Path(__file__).parents[3])
                 path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "dreamlake.server.lambdas.worker",
+                    sys.executable, "-P", "-m", "dreamlake.server.lambdas.worker",
                     str(os.getpid()), str(self._settings.worker_memory),
                     stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
                     env={**os.environ, "PYTHONPATH": path}, limit=1024 * 1024,
