@@ -66,6 +66,9 @@ def main() -> None:
             _say({"event": "error", "error": type(error).__name__, "message": str(error)})
         print(f"dreamlake: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(next(status for kind, status in EXIT_STATUS if isinstance(error, kind)))
+    except OSError as error:
+        print(f"dreamlake: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
 
 
 @app.command()
@@ -104,12 +107,13 @@ def info(
         _say(facts)
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
     for key, value in facts.items():
         if value is not None:
-            table.add_row(f"[dim]{key}[/]", str(value))
+            table.add_row(f"[dim]{key}[/]", escape(str(value)))
     Console().print(table)
 
 

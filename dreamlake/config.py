@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dreamlake.errors import InvalidTargetError, UsageError
+from dreamlake.errors import ConfigError, InvalidTargetError, UsageError
 
 __all__ = ["EMBEDDED_URL", "LakeAddress", "connect", "current_lake", "home", "lake_at"]
 
@@ -52,7 +52,7 @@ _connected: LakeAddress | None = None
 
 def home() -> Path:
     """``~/.dreamlake``, or what ``DREAMLAKE_HOME`` says."""
-    return Path(os.environ.get("DREAMLAKE_HOME") or Path.home() / ".dreamlake")
+    return Path(os.environ.get("DREAMLAKE_HOME") or Path.home() / ".dreamlake").expanduser().absolute()
 
 
 def connect(
@@ -130,6 +130,8 @@ def _file_settings() -> dict[str, str]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
     return {key: value for key, value in content.items() if isinstance(value, str)}
@@ -141,7 +143,11 @@ def _embedded(data: Path) -> LakeAddress:
 
 def _url(text: str) -> str:
     url = text if "://" in text else f"http://{text}"
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
         raise InvalidTargetError(f"{text!r} is not the URL of a lake, such as http://localhost:10234")
     return url.rstrip("/")

@@ -35,7 +35,7 @@ def bars(title: str) -> Iterator[Callable[[UploadEvent], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         DownloadColumn(),

@@ -50,7 +50,11 @@ async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
     if target.scheme != "file":
         raise UsageError(f"{target.location}: only files of this machine are read in place yet; upload it to a lake")
     path = _absolute(target.location)
-    return await AsyncVideo(AsyncSource.find(AsyncFileSource(path).key)).load()
+    key = AsyncFileSource(path).key
+    known = AsyncSource.find(key)
+    if isinstance(known, AsyncFileSource) and not await known.is_current():
+        AsyncSource.forget(key)  # the file was written anew since
+    return await AsyncVideo(AsyncSource.find(key)).load()
 
 
 def _absolute(path: str) -> str:

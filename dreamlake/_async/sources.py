@@ -100,6 +100,11 @@ class AsyncSource(ABC):
         return self._index
 
     @staticmethod
+    def forget(key: tuple[Any, ...]) -> None:
+        """Make a new source the next time: clips that are in use keep theirs."""
+        _sources.pop(key, None)
+
+    @staticmethod
     def find(key: tuple[Any, ...]) -> AsyncSource:
         """The source with this key, shared by all clips of the video in this process."""
         source = _sources.get(key)
@@ -213,16 +218,17 @@ class AsyncLakeSource(AsyncSource):
                 self._playlist = None  # its URLs have expired
                 continue
             break
-        if sha256(data).hexdigest() != digest:
+        if await offload(lambda: sha256(data).hexdigest()) != digest:
             raise IntegrityError(f"{self.uri}: segment {number} does not match its hash")
         return data
 
     async def _signed(self) -> Playlist:
-        if self._playlist is None:
-            if self._meta is None:
-                self._meta = await self._lake.video(self._object_id)
-            self._playlist = parse_playlist(await self._lake.playlist(self._object_id, self._meta.streams[0]))
-        return self._playlist
+        playlist = self._playlist  # another thread may find that its URLs have expired, and forget it
+        if playlist is None:
+            meta = self._meta or await self._lake.video(self._object_id)
+            playlist = parse_playlist(await self._lake.playlist(self._object_id, meta.streams[0]))
+            self._meta, self._playlist = meta, playlist
+        return playlist
 
 
 class AsyncFileSource(AsyncSource):
@@ -273,8 +279,15 @@ class AsyncFileSource(AsyncSource):
             cache.segments.put(key, found)
         return found
 
+    async def is_current(self) -> bool:
+        """Whether the file is still the one that was loaded, or none was loaded yet."""
+        return self._index is None or await offload(self._stat) == self._version
+
     def _stat(self) -> tuple[int, ...]:
-        stat = self._path.stat()
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return ()
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 

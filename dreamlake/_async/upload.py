@@ -14,6 +14,7 @@ from contextlib import aclosing
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import msgspec
@@ -107,14 +108,18 @@ async def _check(path: Path) -> Kind:
     Raises:
         SourceError: it does not.
     """
-    if not await offload(path.exists):
-        raise SourceNotFoundError(f"{path}: there is no such file")
-    if not await offload(path.is_file):
+    try:
+        stat = await offload(path.stat)
+    except FileNotFoundError:
+        raise SourceNotFoundError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
+    if not S_ISREG(stat.st_mode):
         raise SourceError(f"{path}: is not a file")
     kind = kind_of(path.name)
     if kind is not VIDEO:
         raise UnsupportedTypeError(f"{path.name}: this version of Dreamlake takes videos, and this is {kind.phrase}")
-    if not (await offload(path.stat)).st_size:
+    if not stat.st_size:
         raise MediaError(f"{path.name}: is empty")
     from dreamlake.media.scan import check_video
 

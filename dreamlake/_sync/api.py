@@ -51,7 +51,11 @@ def load_video(source: str | os.PathLike[str]) -> Video:
     if target.scheme != "file":
         raise UsageError(f"{target.location}: only files of this machine are read in place yet; upload it to a lake")
     path = _absolute(target.location)
-    return Video(Source.find(FileSource(path).key)).load()
+    key = FileSource(path).key
+    known = Source.find(key)
+    if isinstance(known, FileSource) and not known.is_current():
+        Source.forget(key)  # the file was written anew since
+    return Video(Source.find(key)).load()
 
 
 def _absolute(path: str) -> str:

@@ -6,11 +6,12 @@ space@namespace in the SDK, ``--episode alice@robotics:run-042`` is namespace@sp
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from dreamlake.core.ids import is_object_id, parse_resource_id
 from dreamlake.core.kinds import KINDS, Kind
@@ -174,7 +175,7 @@ def parse_source(text: str) -> AssetUri | FileUri:
     if scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path:
             raise InvalidTargetError(f"{text!r}: a file URI is file:///absolute/path")
-        return FileUri("file", unquote(parts.path))
+        return FileUri("file", os.fsdecode(unquote_to_bytes(parts.path)))
     if scheme in ("s3", "http", "https"):
         if not parts.netloc:
             raise InvalidTargetError(f"{text!r} names no {'bucket' if scheme == 's3' else 'host'}")

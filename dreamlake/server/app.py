@@ -17,8 +17,8 @@ from dreamlake.server.bss.uploads import multipart_router, put_part
 from dreamlake.server.bss.videos import videos_router
 from dreamlake.server.catalog.assets import create_video, me
 from dreamlake.server.database import Database
-from dreamlake.server.errors import EXCEPTION_HANDLERS, check_body
-from dreamlake.server.lake import Lake, load_signer
+from dreamlake.server.errors import EXCEPTION_HANDLERS
+from dreamlake.server.lake import Lake, check_request, load_signer
 from dreamlake.server.lambdas.runner import Runner
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import open_storage
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> Litestar:
         [healthz, openapi, multipart_router(), put_part, videos_router(), chunk, trigger, create_video, me],
         dependencies={"lake": Provide(lake, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
-        before_request=check_body,
+        before_request=check_request,
         lifespan=[lifespan],
         openapi_config=OpenAPIConfig("Dreamlake", "1", render_plugins=[]),
         request_max_body_size=settings.max_body_bytes,

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from dreamlake.core.wire import Problem
 from dreamlake.errors import UsageError
 
-__all__ = ["EXCEPTION_HANDLERS", "Refused", "check_body"]
+__all__ = ["EXCEPTION_HANDLERS", "Refused"]
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +32,6 @@ class Refused(Exception):
         self.status = status
         self.detail = detail
         self.headers = headers
-
-
-async def check_body(request: Request[Any, Any, Any]) -> None:
-    """Refuse a JSON body that is not exactly of the type that its route declares.
-
-    The framework would take a text for a number where the text can be read as one.
-    """
-    field = request.route_handler.parsed_data_field
-    if field is not None:
-        try:
-            msgspec.json.decode(await request.body(), type=field.annotation)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise Refused(400, str(error) or "the body is not JSON") from None
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[bytes]:
@@ -68,9 +55,20 @@ def _http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     return _problem(error.status_code, reasons or error.detail, error.headers)
 
 
+def _storage(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _problem(507, f"the lake's storage failed: {error.strerror or error}")
+
+
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _problem(500, "the lake failed to answer this request; its log says why")
 
 
-EXCEPTION_HANDLERS: Any = {Refused: _refused, UsageError: _usage, HTTPException: _http, Exception: _unexpected}
+EXCEPTION_HANDLERS: Any = {
+    Refused: _refused,
+    UsageError: _usage,
+    HTTPException: _http,
+    OSError: _storage,
+    Exception: _unexpected,
+}

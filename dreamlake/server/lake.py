@@ -8,7 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
 
@@ -20,7 +22,7 @@ from dreamlake.server.lambdas.runner import Runner
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import Storage
 
-__all__ = ["Lake", "OpenLake", "load_signer", "new_id", "verified"]
+__all__ = ["Lake", "OpenLake", "check_request", "load_signer", "new_id", "verified"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,23 @@ class Lake:
 
 
 OpenLake = NamedDependency[Lake]  # how a route asks for the lake it serves
+
+
+async def check_request(request: Request[Any, Any, Any]) -> None:
+    """Refuse a request that is meant for another host, or whose JSON body is not of the type that its route declares.
+
+    The framework would take a text for a number where the text can be read as one.
+    """
+    hosts = request.app.state.lake.settings.hosts
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname
+    if hosts is not None and host not in hosts:
+        raise Refused(421, f"this lake is not {host}")
+    field = request.route_handler.parsed_data_field
+    if field is not None:
+        try:
+            msgspec.json.decode(await request.body(), type=field.annotation)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise Refused(400, str(error) or "the body is not JSON") from None
 
 
 def verified(lake: Lake, request: Request[Any, Any, Any]) -> str:

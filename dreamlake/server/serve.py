@@ -7,6 +7,8 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -38,8 +40,10 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"
+    public = urlsplit(settings.public_url or "").hostname
+    hosts = frozenset({"localhost", "127.0.0.1", "::1", host, *([public] if public else [])})
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(replace(settings, hosts=hosts)),
         log_level="warning",
         timeout_graceful_shutdown=5,
         timeout_keep_alive=30,

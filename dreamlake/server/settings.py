@@ -18,6 +18,8 @@ class Settings:
     Attributes:
         data: the folder that holds everything: objects, uploads in progress, the database, the signing key.
         public_url: what URLs in answers begin with; the request's own Host when it is None.
+        hosts: that requests may be for; None for any. A page of a stranger's site may resolve its own name to this
+            machine, and would be let in by a lake without keys.
         max_part_bytes: the largest part that is taken.
         max_body_bytes: the largest JSON body that is taken.
         url_seconds: how long a presigned URL is good for.
@@ -27,6 +29,7 @@ class Settings:
 
     data: Path
     public_url: str | None = None
+    hosts: frozenset[str] | None = None
     max_part_bytes: int = 1024**3
     max_body_bytes: int = 4 * 1024**2
     url_seconds: int = 3600

@@ -39,6 +39,8 @@ _KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9][A-Za-z0-9._-]
 @post("/init", status_code=200)
 async def init(data: JSONBody[InitUpload], lake: OpenLake) -> UploadStarted:
     """Begin an upload, or say that the same bytes are staged already."""
+    if data.owner == "chunks":
+        raise Refused(400, "chunks is the name of the lake's own folder, and cannot be a namespace")
     if data.sha256 is not None and not data.sha256.startswith(data.hash):
         raise Refused(400, "hash is the first 16 digits of sha256, and these two differ")
     key = staging_key(data.owner, data.project, data.hash)
