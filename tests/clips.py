@@ -38,7 +38,9 @@ def plain_times(path: Path) -> list[float]:
     """When each frame of the original is shown, in seconds from the first one."""
     with av.open(str(path)) as container:
         stamps = [(frame.pts, frame.time_base) for frame in container.decode(video=0)]
-    return [float((pts - stamps[0][0]) * base) for pts, base in stamps]
+    first = min(pts for pts, _ in stamps)
+    # An AVI's pictures come out with the times at which they were decoded: the same times in another order.
+    return sorted(float((pts - first) * base) for pts, base in stamps)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,17 @@ def pictures(count: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
         yield picture
 
 
+def cut_out(source: Path, target: Path, first: int) -> Path:
+    """The packets of a clip from one in its midst on, as a careless cutter would copy them."""
+    with av.open(str(source)) as original, av.open(str(target), "w") as output:
+        stream = output.add_stream_from_template(original.streams.video[0])
+        for number, packet in enumerate(original.demux(video=0)):
+            if packet.size and number >= first:
+                packet.stream = stream
+                output.mux(packet)
+    return target
+
+
 def _tone(stream: av.AudioStream, seconds: float) -> Iterator[av.Packet]:
     samples = np.sin(np.arange(int(seconds * 48_000)) * 2 * np.pi * 440 / 48_000).astype(np.float32)
     fifo = av.AudioFifo()
@@ -119,6 +132,7 @@ CLIPS = {
     ),
     "h264-one-frame": Clip(options=X264, frames=1),
     "h264-avi": Clip(options={**X264, "g": "20", "bf": "0"}, suffix=".avi"),
+    "h264-avi-b-frames": Clip(options={**X264, "g": "20", "bf": "3"}, suffix=".avi"),
     "av1": Clip(codec="libsvtav1", options={**SVT, "g": "30"}),
     "av1-gop-2": Clip(codec="libsvtav1", options={**SVT, "g": "2"}, frames=64),
     "av1-webm": Clip(codec="libsvtav1", options={**SVT, "g": "20"}, suffix=".webm", frames=50),

@@ -9,6 +9,8 @@ import pytest
 
 import dreamlake.aio as adl
 from dreamlake.errors import (
+    ConfigError,
+    FileChangedError,
     InvalidIdError,
     InvalidTargetError,
     LakeUnreachableError,
@@ -18,7 +20,7 @@ from dreamlake.errors import (
     SourceNotFoundError,
     UsageError,
 )
-from tests.clips import CLIPS, decode_plain, real_clip
+from tests.clips import CLIPS, Clip, cut_out, decode_plain, real_clip
 
 CARPHONE = real_clip("carphone_pristine.mp4")
 
@@ -106,3 +108,52 @@ async def test_no_server_is_running(unused_port: int) -> None:
 async def test_a_failed_video_says_why(broken_video: str) -> None:
     with pytest.raises(ProcessingError, match=r"garbage\.mp4.*Invalid data"):
         await adl.load_video(broken_video)
+
+
+@pytest.mark.parametrize("first", [1, 23, 24, 40])
+async def test_what_begins_in_the_midst_shows_what_a_plain_decode_shows(
+    fresh_lake: Path, tmp_path: Path, first: int
+) -> None:
+    whole = CLIPS["h264-open-gop"].make(tmp_path / "whole.mp4")
+    path = cut_out(whole, tmp_path / "cut.mkv", first)
+    expected = decode_plain(path)
+    for video in (await adl.load_video(path), await adl.upload(path, progress=False)):
+        assert video.frames == len(expected)
+        assert np.array_equal(await video.numpy(), expected)
+
+
+async def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
+    path = Clip(options={"preset": "veryfast"}, frames=9).make(tmp_path / "run.mp4")
+    before = await adl.load_video(path)
+    path.unlink()
+    Clip(options={"preset": "veryfast"}, frames=5).make(path)
+    after = await adl.load_video(path)
+    assert (before.frames, after.frames) == (9, 5)
+    assert np.array_equal(await after.numpy(), decode_plain(path))
+    with pytest.raises(FileChangedError):
+        await before[3].numpy()
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://localhost:99999", "ftp://localhost", "http://"])
+def test_what_is_no_url_of_a_lake(url: str) -> None:
+    with pytest.raises(InvalidTargetError):
+        adl.connect(url)
+    adl.connect()
+
+
+async def test_a_home_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("DREAMLAKE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ConfigError):
+        await adl.load_video("v-0000000000000001")
+
+
+async def test_a_damaged_database_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "lake.db").write_bytes(b"garbage" * 1000)
+    adl.connect(data=tmp_path / "lake")
+    try:
+        with pytest.raises(ConfigError, match="cannot be opened"):
+            await adl.load_video("v-0000000000000001")
+    finally:
+        adl.connect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from functools import partial
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import dreamlake as dl
+from dreamlake._sync._runtime import gather
 from dreamlake._sync.lake import Lake
 from dreamlake.config import current_lake, home
 from dreamlake.core.targets import slugify
@@ -192,3 +194,17 @@ def test_the_journal_is_the_seed_s(fresh_lake: Path, tmp_path: Path) -> None:
     assert {"uploadId", "key", "totalParts", "completedParts"} <= set(seen[0])
     assert seen[0]["totalParts"] == 1
     assert seen[-1]["completedParts"][0]["partNumber"] == 1
+
+
+def test_one_file_sent_by_many_at_once(fresh_lake: Path, tmp_path: Path) -> None:
+    path = QUICK.make(tmp_path / "run.mp4")
+    with path.open("ab") as file:
+        file.write((12 * 1024**2 + 8).to_bytes(4, "big") + b"free" + bytes(12 * 1024**2))
+
+    def send(number: int) -> dl.Video:
+        return dl.upload(path, prefix=f"/{number % 2}", space=f"space-{number % 2}", progress=False)
+
+    videos = gather(*(partial(send, number) for number in range(6)))
+    assert len({video.id for video in videos}) == 2
+    assert np.array_equal(videos[0].numpy(), decode_plain(path))
+    assert not list((home() / "uploads").iterdir())

@@ -227,3 +227,12 @@ def test_no_main_guard_is_needed(tmp_path: Path) -> None:
     environment = {**os.environ, "DREAMLAKE_HOME": str(tmp_path / "home")}
     out = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
     assert (out.stdout, out.stderr) == ("250\n", "")
+
+
+def test_no_module_of_the_current_folder_is_taken_for_one_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "anyio.py").write_text("open('taken', 'w')")
+    code = "import sys; sys.path.remove(''); import dreamlake as dl; dl.upload(sys.argv[1], progress=False)"
+    command = [sys.executable, "-c", code, str(BIKES)]
+    environment = {**os.environ, "DREAMLAKE_HOME": str(tmp_path / "home")}
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, timeout=60)
+    assert not (tmp_path / "taken").exists()
