@@ -6,6 +6,7 @@ loss stays without loss (FLAC).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,11 @@ def rewrite(path: Path, scanned: Scan, target: Path, progress: Callable[[float],
     return None if codec in STREAM_COPY else codec
 
 
-class _Track:
+class _Track(ABC):
     """One stream of the file on its way into the new one: what to write for each packet, and for None at its end."""
 
-    def take(self, packet: Packet[Any] | None) -> Iterator[Packet[Any]]:
-        raise NotImplementedError
+    @abstractmethod
+    def take(self, packet: Packet[Any] | None) -> Iterator[Packet[Any]]: ...
 
 
 class _Copy(_Track):
