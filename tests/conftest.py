@@ -83,6 +83,7 @@ def fresh_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     connect(data=tmp_path / "lake")
     yield tmp_path / "lake"
     connect()
+    dl.close()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.response import Stream
 
 from dreamlake.server import inprocess
+from dreamlake.server.embedded import close_lakes
 from dreamlake.server.inprocess import ASGIApp, AsyncInProcessTransport, InProcessApp, InProcessTransport
 from dreamlake.server.loopthread import LoopThread
 
@@ -32,6 +33,12 @@ WAIT = 20.0  # Bounds what must happen soon; nothing waits this long unless it i
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone() -> None:
+    """No other lake of this process runs: its thread would have the same name."""
+    close_lakes()
 
 
 @pytest.fixture
