@@ -64,10 +64,10 @@ def main() -> None:
     except DreamlakeError as error:
         if "--json" in sys.argv:
             _say({"event": "error", "error": type(error).__name__, "message": str(error)})
-        print(f"dreamlake: {error}", file=sys.stderr)  # noqa: T201
+        typer.echo(f"dreamlake: {error}", err=True)
         sys.exit(next(status for kind, status in EXIT_STATUS if isinstance(error, kind)))
     except OSError as error:
-        print(f"dreamlake: {error}", file=sys.stderr)  # noqa: T201
+        typer.echo(f"dreamlake: {error}", err=True)
         sys.exit(1)
 
 

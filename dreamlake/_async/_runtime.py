@@ -82,7 +82,7 @@ def async_only(definition: D) -> D:
     return definition
 
 
-class async_property(Generic[T]):  # noqa: N801
+class async_property(Generic[T]):  # noqa: N801 (named like `property`, which it becomes)
     """A property that does I/O: `await video.image`.
 
     Reading the attribute gives a lazy awaitable. Until it is awaited no coroutine exists, so `hasattr` and

@@ -203,7 +203,7 @@ class Lake:
                 retryable = response.status_code in RETRYABLE
             failures += 1
             backoff = PATIENT if self._answered else HASTY
-            delay = backoff.delay(failures, random.random(), retry_after) if retryable else None  # noqa: S311
+            delay = backoff.delay(failures, random.random(), retry_after) if retryable else None  # noqa: S311 (no secret)
             if delay is None:
                 raise failure
             sleep(delay)
