@@ -8,7 +8,7 @@
 This is the blocking API; ``import dreamlake.aio as adl`` has the same names to be awaited.
 """
 
-from dreamlake._sync import Video, close, load, load_video, upload
+from dreamlake._sync import Video, VideoArray, close, load, load_video, upload
 from dreamlake.config import connect
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
@@ -21,6 +21,7 @@ __all__ = [
     "Prefix",
     "UploadEvent",
     "Video",
+    "VideoArray",
     "close",
     "connect",
     "load",

@@ -6,7 +6,7 @@
 (300, 1080, 1920, 3)
 """
 
-from dreamlake._async import AsyncVideo, close, load, load_video, upload
+from dreamlake._async import AsyncVideo, AsyncVideoArray, close, load, load_video, upload
 from dreamlake.config import connect
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
@@ -14,6 +14,7 @@ from dreamlake.errors import DreamlakeError
 
 __all__ = [
     "AsyncVideo",
+    "AsyncVideoArray",
     "DreamlakeError",
     "Prefix",
     "UploadEvent",
@@ -24,5 +25,5 @@ __all__ = [
     "upload",
 ]
 
-for _definition in (AsyncVideo, close, load, load_video, upload):
+for _definition in (AsyncVideo, AsyncVideoArray, close, load, load_video, upload):
     _definition.__module__ = __name__

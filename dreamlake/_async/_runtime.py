@@ -47,6 +47,7 @@ __all__ = [
     "Event",
     "File",
     "Lock",
+    "Shared",
     "Stream",
     "async_only",
     "async_property",
@@ -245,6 +246,39 @@ async def map_unordered(fn: Callable[[S], Awaitable[T]], items: Iterable[S], lim
             if calls.error is None:
                 unseen += sum(1 for _ in map(start, islice(rest, 1)))
             yield result
+
+
+class Shared(Generic[T]):
+    """Calls for the same key that are made while one of them runs are that one, and get its result.
+
+    When it fails or is cancelled, the others call for themselves.
+    """
+
+    def __init__(self) -> None:
+        # Tasks cannot wait for those of another loop, so each loop calls for itself.
+        self._running: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, asyncio.Future[T]]]
+        self._running = WeakKeyDictionary()
+
+    async def call(self, key: Hashable, fn: Callable[[], Awaitable[T]]) -> T:
+        """Call `fn`, or wait for the call that runs for this key already."""
+        loop = asyncio.get_running_loop()
+        running = self._running.setdefault(loop, {})
+        while (other := running.get(key)) is not None:
+            await asyncio.wait([other])
+            if not other.cancelled():
+                return other.result()
+        mine: asyncio.Future[T] = loop.create_future()
+        running[key] = mine
+        try:
+            result = await fn()
+        except BaseException:
+            mine.cancel()
+            raise
+        else:
+            mine.set_result(result)
+            return result
+        finally:
+            del running[key]
 
 
 def _rest(items: Iterable[S], limit: int) -> Iterator[S]:

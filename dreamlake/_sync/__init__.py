@@ -4,5 +4,6 @@
 from dreamlake._sync.api import close, load, load_video
 from dreamlake._sync.upload import upload
 from dreamlake._sync.video import Video
+from dreamlake._sync.videoarray import VideoArray
 
-__all__ = ["Video", "close", "load", "load_video", "upload"]
+__all__ = ["Video", "VideoArray", "close", "load", "load_video", "upload"]

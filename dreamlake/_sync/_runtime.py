@@ -23,7 +23,7 @@ from os import PathLike
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import httpx  # slow to import, and not needed before the first request
@@ -34,6 +34,7 @@ __all__ = [
     "Event",
     "File",
     "Lock",
+    "Shared",
     "Stream",
     "close_clients",
     "demand",
@@ -170,6 +171,35 @@ def map_unordered(fn: Callable[[S], T], items: Iterable[S], limit: int) -> Strea
             if calls.error is None:
                 unseen += sum(1 for _ in map(start, islice(rest, 1)))
             yield future.result()
+
+
+class Shared(Generic[T]):
+    """Calls for the same key that are made while one of them runs are that one, and get its result.
+
+    When it fails or is interrupted, the others call for themselves.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, Future[T]] = {}
+
+    def call(self, key: Hashable, fn: Callable[[], T]) -> T:
+        """Call `fn`, or wait for the call that runs for this key already."""
+        key = (os.getpid(), key)  # a forked child has its parent's calls in memory, and nobody who ends them
+        mine: Future[T] = Future()
+        while (other := self._running.setdefault(key, mine)) is not mine:
+            wait([other])
+            if not other.cancelled():
+                return other.result()
+        try:
+            result = fn()
+        except BaseException:
+            del self._running[key]
+            mine.cancel()
+            mine.set_running_or_notify_cancel()  # which wakes those who wait
+            raise
+        del self._running[key]
+        mine.set_result(result)
+        return result
 
 
 def _rest(items: Iterable[S], limit: int) -> tuple[Iterator[S], bool]:

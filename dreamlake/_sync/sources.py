@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from dreamlake._sync._runtime import gather, offload, sleep
+from dreamlake._sync._runtime import Shared, gather, offload, sleep
 from dreamlake._sync.lake import Lake
 from dreamlake.config import LakeAddress
 from dreamlake.core.events import UploadEvent
@@ -52,17 +52,23 @@ class Facts:
     frames: int
     duration: float
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
 
 class Source(ABC):
-    """A video that frames can be read from, once it is loaded."""
+    """A video that frames can be read from, once it is loaded.
 
-    def __init__(self) -> None:
+    Args:
+        key: what ``find`` needs to make the same source in another process.
+    """
+
+    def __init__(self, key: tuple[Any, ...]) -> None:
+        self.key = key
         self._index: FrameIndex | None = None
-
-    @property
-    @abstractmethod
-    def key(self) -> tuple[Any, ...]:
-        """What ``find`` needs to make the same source in another process."""
+        self._shared: Shared[Any] = Shared()
 
     @property
     @abstractmethod
@@ -79,8 +85,28 @@ class Source(ABC):
         """Get the frame index, if it is not there yet."""
 
     @abstractmethod
+    def _version(self, number: int) -> Hashable:
+        """What tells the packets of this segment from all others, as long as they are what the index says."""
+
+    @abstractmethod
+    def _read(self, number: int) -> Any:
+        """The packets of a segment, from where it is stored."""
+
     def segment(self, number: int) -> Any:
-        """The packets of a segment."""
+        """The packets of a segment: out of memory if they are there, and read once by all who want them at once.
+
+        Raises:
+            IntegrityError: stored bytes are not what they were.
+            FileChangedError: nor is the file.
+        """
+        from dreamlake.media import cache
+
+        key = self._version(number)
+        found = cache.segments.get(key)
+        if found is None:
+            found = self._shared.call(key, partial(self._read, number))
+            cache.segments.put(key, found)
+        return found
 
     @property
     def index(self) -> FrameIndex | None:
@@ -127,7 +153,7 @@ class LakeSource(Source):
     """
 
     def __init__(self, bss_url: str, remote: str, data: str | None, object_id: str, lake: Lake | None = None) -> None:
-        super().__init__()
+        super().__init__(("lake", bss_url, remote, data, object_id))
         self._lake = lake or Lake(_with_key(LakeAddress(bss_url, remote, Path(data) if data else None)))
         self._object_id = object_id
         self._meta: VideoMeta | None = None
@@ -138,18 +164,10 @@ class LakeSource(Source):
     def of(cls, lake: Lake, object_id: str) -> Self:
         """The source of a video in this lake."""
         address = lake.address
-        key = ("lake", address.bss_url, address.remote, str(address.data) if address.data else None, object_id)
-        source = _sources.get(key)
-        if not isinstance(source, cls):
-            source = cls(*key[1:], lake=lake)
-            _sources[key] = source
+        made = cls(address.bss_url, address.remote, str(address.data) if address.data else None, object_id, lake)
+        source = _sources.setdefault(made.key, made)
+        assert isinstance(source, cls)
         return source
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        address = self._lake.address
-        data = str(address.data) if address.data else None
-        return ("lake", address.bss_url, address.remote, data, self._object_id)
 
     @property
     def id(self) -> str:
@@ -186,23 +204,19 @@ class LakeSource(Source):
             raise ProcessingError(f"{meta.name} ({self.id}): {meta.error}")
         return meta
 
-    def segment(self, number: int) -> Any:
-        from dreamlake.media import cache
+    def _version(self, number: int) -> Hashable:
+        return self._object_id, number, bytes(self.loaded().segment_sha256[number])
+
+    def _read(self, number: int) -> Any:
         from dreamlake.media.stored import demux_segment
 
         index = self.loaded()
-        digest = bytes(index.segment_sha256[number])
-        key: Hashable = (self._object_id, number, digest)
-        found = cache.segments.get(key)
-        if found is None:
-            fetch = [partial(self._chunk, number, digest.hex())]
-            if index.header.init_hash and self._init is None:
-                fetch.append(partial(self._chunk, None, index.header.init_hash))
-            data, *init = gather(*fetch)
-            self._init = init[0] if init else self._init
-            found = offload(partial(demux_segment, data, self._init or b"", index, number))
-            cache.segments.put(key, found)
-        return found
+        fetch = [partial(self._chunk, number, bytes(index.segment_sha256[number]).hex())]
+        if index.header.init_hash and self._init is None:
+            fetch.append(partial(self._chunk, None, index.header.init_hash))
+        data, *init = gather(*fetch)
+        self._init = init[0] if init else self._init
+        return offload(partial(demux_segment, data, self._init or b"", index, number))
 
     def _chunk(self, number: int | None, digest: str) -> bytes:
         """The bytes of a segment, or of the initialisation section, proved to be the right ones."""
@@ -238,14 +252,10 @@ class FileSource(Source):
     """
 
     def __init__(self, path: str) -> None:
-        super().__init__()
+        super().__init__(("file", path))
         self._path = Path(path)
         self._scan: Any = None
-        self._version: tuple[int, ...] = ()
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return ("file", str(self._path))
+        self._loaded: tuple[int, ...] = ()
 
     @property
     def id(self) -> None:
@@ -261,26 +271,23 @@ class FileSource(Source):
         if self._index is None:
             if not offload(self._path.is_file):
                 raise SourceNotFoundError(f"{self._path}: there is no such file")
-            self._version = offload(self._stat)
+            self._loaded = offload(self._stat)
             self._scan = offload(partial(scan, self._path))
             self._index = self._scan.index
 
-    def segment(self, number: int) -> Any:
-        from dreamlake.media import cache
+    def _version(self, number: int) -> Hashable:
+        if offload(self._stat) != self._loaded:
+            raise FileChangedError(f"{self._path}: changed since it was opened")
+        return self._path, self._loaded, number
+
+    def _read(self, number: int) -> Any:
         from dreamlake.media.original import read_segment
 
-        if offload(self._stat) != self._version:
-            raise FileChangedError(f"{self._path}: changed since it was opened")
-        key: Hashable = (self._path, self._version, number)
-        found = cache.segments.get(key)
-        if found is None:
-            found = offload(partial(read_segment, self._path, self._scan, number))
-            cache.segments.put(key, found)
-        return found
+        return offload(partial(read_segment, self._path, self._scan, number))
 
     def is_current(self) -> bool:
         """Whether the file is still the one that was loaded, or none was loaded yet."""
-        return self._index is None or offload(self._stat) == self._version
+        return self._index is None or offload(self._stat) == self._loaded
 
     def _stat(self) -> tuple[int, ...]:
         try:

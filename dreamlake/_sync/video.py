@@ -3,34 +3,36 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from functools import partial
-from itertools import islice
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from dreamlake._sync._runtime import Stream, demand, map_ordered, map_unordered, offload
+from dreamlake._sync._runtime import demand
+from dreamlake._sync.reading import Frames, pixels_of, stream
 from dreamlake._sync.sources import Facts, Source
-from dreamlake.core.decodeplan import Run, plan_runs
 from dreamlake.core.frameindex import FrameIndex
-from dreamlake.core.timeline import Selection
-from dreamlake.errors import FrameIndexError, MissingExtraError
+from dreamlake.core.notebook import card
+from dreamlake.core.pixels import arrange, check_layout, pixel_format
+from dreamlake.core.selection import Selection
+from dreamlake.errors import DreamlakeError, FrameIndexError, UsageError
+from dreamlake.media.tensors import as_array, to_tensor
 
 if TYPE_CHECKING:
     import PIL.Image
     import torch
 
+    from dreamlake._sync.videoarray import VideoArray
+
 __all__ = ["Video"]
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]
 
-CORES = os.cpu_count() or 1
-SEGMENTS_AHEAD = 3
 BATCH_BYTES = 32 * 1024**2
+PREVIEW_HEIGHT = 240  # pixels
 
 
 class Video:
@@ -65,7 +67,7 @@ class Video:
 
     @property
     def fps(self) -> float:
-        """Frames per second, on average."""
+        """Frames per second of the video, on average; a clip that leaves out frames keeps it."""
         return self._known().fps
 
     @property
@@ -98,18 +100,73 @@ class Video:
         """How many frames there are."""
         return len(self._selected())
 
+    @property
+    def timestamps(self) -> NDArray[np.float64]:
+        """(N,) when each frame begins, in seconds of the whole video, as ``st``."""
+        return self._index().timeline.times[self._selected().numbers]
+
+    @property
+    def keyframes(self) -> NDArray[np.int64]:
+        """(K,) which frames of this clip are key frames, for ``clip[clip.keyframes]``."""
+        return np.flatnonzero(self._index().is_key[self._selected().numbers])
+
     def __len__(self) -> int:
         return self.frames
 
     def __getitem__(self, key: Any) -> Video:
-        """A frame (int), the frame on display at a time (float), or a slice of either; always a lazy Video.
+        """A frame (int), the frame on display at a time (float), a slice or a list of either; always a lazy Video.
+
+        Args:
+            key: relative to this clip. Slices may have a step: ``video[::10]`` is every tenth frame,
+                ``video[0.0:60.0:0.5]`` what is on display every half second. One boolean for each frame works too.
 
         Raises:
             FrameIndexError: outside of the clip. Slices are clamped instead.
-            UsageError: not a number, or seconds and frames in one slice.
+            UsageError: not a number, or seconds and frames in one key.
         """
         selection = self._selected()
-        return Video(self._source, selection.select(self._index().timeline, key), self._facts)
+        return self._with(selection.select(self._index().timeline, key))
+
+    def played_at(self, seconds: Any) -> Video:
+        """The frame on display at a time; ints are seconds here too.
+
+        Args:
+            seconds: a number, or a list or array of them, relative to this clip.
+
+        Raises:
+            FrameIndexError: outside of the clip.
+            UsageError: not a finite number.
+
+        Example:
+            >>> video.played_at(2) == video[2.0]
+            True
+        """
+        return self._with(self._selected().on_display(self._index().timeline, seconds))
+
+    def chunk(self, seconds: float, *, by_iframe: bool = False) -> VideoArray:
+        """Split the clip into chunks that hold every frame once.
+
+        Args:
+            seconds: length of a chunk; the last one may be shorter.
+            by_iframe: move each cut to the nearest key frame, so that no chunk needs another's frames to decode.
+
+        Returns:
+            The chunks. One in which no frame would begin is left out, and the one before it lasts until the next.
+
+        Raises:
+            UsageError: not a positive number.
+
+        Example:
+            >>> chunks = video[1.2:2.4].chunk(0.200)
+        """
+        from dreamlake._sync.videoarray import VideoArray
+
+        selection, timeline = self._selected(), self._index().timeline
+        if by_iframe:
+            chunks = selection.key_chunks(timeline, seconds, self.keyframes)
+        else:
+            chunks = selection.chunks(timeline, seconds)
+        return VideoArray([self._with(chunk) for chunk in chunks])
 
     def __iter__(self) -> Iterator[Video]:
         """Every frame as a lazy Video; ``iterator()`` gives pixels, and reads ahead."""
@@ -123,20 +180,53 @@ class Video:
     def __hash__(self) -> int:
         return hash((self._source.key, self._selected()))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._source.key, self._selection, self._facts)
+
+    # -- how it shows itself -----------------------------------------------------------------------------------------
+
     def __repr__(self) -> str:
         name = type(self).__name__
         scheme, _, rest = self.uri.partition("://")
         uri = f"{scheme}://...{rest.rsplit('/', 1)[-1]}"
-        if self._facts is None:
+        if self._facts is None or self._selection is None:
             return f'{name}("{uri}", not loaded)'
-        if self._selection == self._whole(self._facts):
+        if self._selection == Selection.whole(self._facts.frames, self._facts.duration):
             size = f"{self.width}x{self.height}"
             return f'{name}("{uri}", fps={_short(self.fps)}, duration={_short(self.duration)}, {size})'
+        count = "" if self._selection.contiguous else f", frames={self.frames}"
         st, et, duration = _short(self.st), _short(self.et), _short(self.duration)
-        return f'{name}("{uri}", st={st}, et={et}, duration={duration})'
+        return f'{name}("{uri}", st={st}, et={et}, duration={duration}{count})'
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._source.key, self._selection, self._facts)
+    def _repr_html_(self) -> str:
+        """The thumbnail and the facts, for notebooks; the async API shows the facts alone."""
+        facts = {"id": self.id or "none: a file outside of a lake", "uri": self.uri}
+        if self._facts is not None:
+            facts["time"] = f"{_short(self.st)} s to {_short(self.et)} s, {_short(self.duration)} s"
+            facts["frames"] = f"{self.frames} of {self._facts.frames}, {_short(self.fps)} a second"
+            facts["size"] = f"{self.width}x{self.height} pixels"
+        preview = self._preview("JPEG")
+        return card(repr(self), [preview] if preview else [], facts)
+
+    def _repr_png_(self) -> bytes | None:
+        """The thumbnail, for notebooks that show pictures and no HTML."""
+        return self._preview("PNG")
+
+    def _preview(self, form: str) -> bytes | None:
+        """The thumbnail as a small image file; None where it cannot be had: a repr never fails."""
+        found: list[PIL.Image.Image] = []
+
+        def fetch() -> None:
+            found.append(self.thumbnail)
+
+        with suppress(DreamlakeError):
+            demand(fetch, "a repr cannot wait for pixels")
+        if not found:
+            return None
+        file = io.BytesIO()
+        found[0].thumbnail((4 * PREVIEW_HEIGHT, PREVIEW_HEIGHT))
+        found[0].save(file, form)
+        return file.getvalue()
 
     # -- pixels ------------------------------------------------------------------------------------------------------
 
@@ -157,35 +247,67 @@ class Video:
         self.load()
         return self._picture(len(self) // 2)
 
-    def numpy(self, *, keepdims: bool = False) -> Pixels:
+    def numpy(
+        self,
+        *,
+        keepdims: bool = False,
+        layout: str = "NHWC",
+        size: Sequence[int] | None = None,
+        dtype: DTypeLike | None = None,
+        out: Pixels | None = None,
+    ) -> Pixels:
         """All frames as an array.
 
         Args:
             keepdims: keep the first axis for a single frame too.
+            layout: ``"NHWC"``, or ``"NCHW"`` for channels first.
+            size: height and width in pixels that frames are scaled to while they are converted.
+            dtype: ``uint8``; ``uint16``, in which videos of 10 and more bits keep them, scaled to 0 … 65535;
+                ``float16`` or ``float32`` from 0 to 1.
+            out: an array of the right shape and type to write to, instead of a new one.
 
         Returns:
-            (N, H, W, 3) uint8 RGB, or (H, W, 3) for a single frame.
+            (N, H, W, 3) RGB, or (H, W, 3) for a single frame.
 
         Raises:
             MediaError: a frame could not be decoded.
             IntegrityError: stored bytes are not what they were.
             LakeUnreachableError: the lake does not answer.
+            UsageError: an argument that makes no sense, or ``out`` does not fit.
+
+        Example:
+            >>> (video[10.0:20.0].numpy(size=(224, 224))).shape
+            (300, 224, 224, 3)
         """
+        order = check_layout(layout) or "NHWC"
+        if dtype is None:
+            dtype = np.uint8 if out is None else out.dtype
+        form = pixel_format(size, dtype)
         self.load()
-        frames = self._selected().frames
-        pixels = np.empty((len(frames), self.height, self.width, 3), np.uint8)
+        numbers = self._selected().numbers
+        lead = (len(numbers),) if keepdims or len(numbers) != 1 else ()
+        size = form.size or self._known().size
+        return pixels_of([Frames(self._source, numbers)], lead, size, form, order, out)
 
-        def place(number: int, picture: Pixels) -> None:
-            pixels[frames.index(number)] = picture
-
-        self._decode(plan_runs(self._index(), frames), place)
-        return pixels if keepdims or len(frames) != 1 else pixels[0]
-
-    def tensor(self, *, keepdims: bool = False) -> torch.Tensor:
+    def tensor(
+        self,
+        *,
+        keepdims: bool = False,
+        layout: str | None = None,
+        size: Sequence[int] | None = None,
+        dtype: Any = None,
+        device: Any = None,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """All frames as a torch tensor.
 
         Args:
             keepdims: (N, C, H, W) for a single frame too.
+            layout: ``"NCHW"`` or ``"NHWC"``, with or without N; None for the shapes of seed 1.
+            size: height and width in pixels that frames are scaled to while they are converted.
+            dtype: as for ``numpy``; torch's types as well.
+            device: to move the result to, such as ``"cuda"``.
+            out: a tensor in main memory to write to, instead of a new one.
 
         Returns:
             (N, C, H, W) uint8 RGB, or (H, W, C) for a single frame, as in seed 1.
@@ -193,66 +315,59 @@ class Video:
         Raises:
             MissingExtraError: torch is not installed. Otherwise as ``numpy``.
         """
-        try:
-            import torch
-        except ImportError as error:
-            raise MissingExtraError("torch", "tensor()") from error
-        pixels = torch.from_numpy(self.numpy(keepdims=keepdims))
-        return pixels if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+        self.load()
+        order = check_layout(layout) or ("NCHW" if keepdims or self.frames != 1 else "NHWC")
+        pixels = self.numpy(keepdims=keepdims, layout=order, size=size, dtype=dtype, out=as_array(out))
+        return to_tensor(pixels, device, out)
 
-    def iterator(self) -> Iterator[Pixels]:
-        """The frames one after the other, decoded and fetched ahead, in bounded memory.
+    def iterator(
+        self,
+        batch_size: int | None = None,
+        *,
+        layout: str = "NHWC",
+        size: Sequence[int] | None = None,
+        dtype: DTypeLike = np.uint8,
+    ) -> Iterator[Pixels]:
+        """The frames one after the other, fetched and decoded ahead, in bounded memory.
+
+        Args:
+            batch_size: how many frames at a time; None for single ones.
+            layout: as for ``numpy``.
+            size: as for ``numpy``.
+            dtype: as for ``numpy``.
 
         Yields:
-            (H, W, 3) uint8 RGB.
+            (H, W, 3) RGB, or (batch_size, H, W, 3), of which the last may hold fewer.
 
         Raises:
             As ``numpy``.
+
+        Example:
+            >>> for frame in video.iterator():
+            ...     show(frame)
         """
+        order = check_layout(layout) or "NHWC"
+        form = pixel_format(size, dtype)
+        check_batch_size(batch_size)
         self.load()
-        frames = self._selected().frames
-        size = max(1, min(64, BATCH_BYTES // (self.width * self.height * 3)))
-        if frames.step > 0:
-            batches = self._forward(frames, size)
-        else:
-            pieces = (frames[at : at + size] for at in range(0, len(frames), size))
-            batches = map_ordered(self._batch, pieces, 1)
-        with closing(batches) as opened:
-            for batch in opened:
-                for picture in batch:
-                    yield picture
+        height, width = form.size or self._known().size
+        most = batch_size or max(1, min(64, BATCH_BYTES // (width * height * 3 * np.dtype(form.dtype).itemsize)))
+        frames = Frames(self._source, self._selected().numbers)
+        rest: list[Pixels] = []
+        with closing(stream(frames, form, most)) as pieces:
+            for piece in pieces:
+                if batch_size is None:
+                    for picture in piece:
+                        yield arrange(picture, order)
+                    continue
+                rest += piece  # the pieces end with the segments, the batches do not
+                if len(rest) >= batch_size:
+                    batch, rest = rest[:batch_size], rest[batch_size:]
+                    yield arrange(np.stack(batch), order)
+        if rest:
+            yield arrange(np.stack(rest), order)
 
     # -- how -----------------------------------------------------------------------------------------------------------
-
-    def _forward(self, frames: range, size: int) -> Stream[list[Pixels]]:
-        """Frames in increasing order, ``size`` at a time, their segments fetched ahead."""
-        index = self._index()
-
-        def fetch(run: Run) -> tuple[Run, list[Any]]:
-            return run, [self._source.segment(number) for number in run.segments]
-
-        with closing(map_ordered(fetch, plan_runs(index, frames), SEGMENTS_AHEAD)) as fetched:
-            for run, segments in fetched:
-                with closing(_decode_ahead(index, run, segments, size)) as batches:
-                    for batch in batches:
-                        yield batch
-
-    def _batch(self, frames: range) -> list[Pixels]:
-        pictures: dict[int, Pixels] = {}
-        self._decode(plan_runs(self._index(), frames), lambda number, picture: _keep(pictures, number, picture))
-        return [pictures[number] for number in frames]
-
-    def _decode(self, runs: list[Run], place: Callable[[int, Pixels], None]) -> None:
-        """Decode runs side by side, a decoder for each core."""
-        index = self._index()
-
-        def work(run: Run) -> None:
-            segments = [self._source.segment(number) for number in run.segments]
-            offload(partial(_fill, index, run, segments, place))
-
-        with closing(map_unordered(work, runs, CORES)) as done:
-            for _ in done:
-                pass
 
     def _picture(self, number: int) -> PIL.Image.Image:
         import PIL.Image
@@ -261,6 +376,9 @@ class Video:
         if not len(self):
             raise FrameIndexError("an empty clip has no picture")
         return PIL.Image.fromarray(self[number].numpy())
+
+    def _with(self, selection: Selection) -> Video:
+        return self if selection is self._selection else Video(self._source, selection, self._facts)
 
     def _known(self) -> Facts:
         if self._facts is None:
@@ -284,38 +402,21 @@ class Video:
         if self._facts is None:
             self._facts = self._source.facts
         if self._selection is None:
-            self._selection = self._whole(self._facts)
+            self._selection = Selection.whole(self._facts.frames, self._facts.duration)
 
-    @staticmethod
-    def _whole(facts: Facts) -> Selection:
-        return Selection(range(facts.frames), 0.0, facts.duration)
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Make sure that a batch is not empty.
+
+    Raises:
+        UsageError: it would be.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"a batch holds at least one, not {batch_size}")
 
 
 def _restore(kind: type[Video], key: tuple[Any, ...], selection: Selection | None, facts: Facts | None) -> Video:
     return kind(Source.find(key), selection, facts)
-
-
-def _fill(index: FrameIndex, run: Run, segments: list[Any], place: Callable[[int, Pixels], None]) -> None:
-    from dreamlake.media.decode import decode_run
-
-    for number, picture in decode_run(index, run, segments):
-        place(number, picture)
-
-
-def _keep(pictures: dict[int, Pixels], number: int, picture: Pixels) -> None:
-    pictures[number] = picture.copy()  # the decoder's own memory is only lent
-
-
-def _decode_ahead(index: FrameIndex, run: Run, segments: list[Any], size: int) -> Stream[list[Pixels]]:
-    """The pictures of a run, ``size`` at a time; its decoder goes on while the consumer has the batch before."""
-    from dreamlake.media.decode import decode_run
-
-    pictures = decode_run(index, run, segments)
-
-    def take(_: int) -> list[Pixels]:
-        return offload(lambda: [picture.copy() for _, picture in islice(pictures, size)])
-
-    return map_ordered(take, range(-(-len(run.frames) // size)), 1)
 
 
 def _short(seconds: float) -> str:

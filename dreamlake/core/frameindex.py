@@ -114,6 +114,12 @@ class FrameIndex:
         return frames
 
     @cached_property
+    def is_key(self) -> NDArray[np.bool_]:
+        """(N,) whether decoding may begin at a frame."""
+        flags: NDArray[np.bool_] = self.packet_flags[self.frame_packet] & KEY != 0
+        return flags
+
+    @cached_property
     def packet_entry(self) -> Ints:
         """(P,) the key packet from which each packet decodes: the last one, or for leading packets the one before."""
         numbers = np.arange(len(self.packet_flags))

@@ -1,12 +1,13 @@
-"""From packets to pictures: decoders that are kept, and fed just what a run needs."""
+"""From packets to pictures: the decoder, fed just what a run needs.
+
+A run usually ends with the decoder drained, which is the quickest way to its last picture. Where one run follows the
+other through the same group of pictures, as in a loop over frames, the decoder is parked instead: it stays where it
+is, and goes on from there.
+"""
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -19,28 +20,34 @@ from numpy.typing import NDArray
 
 from dreamlake.core.decodeplan import Run
 from dreamlake.core.frameindex import FrameIndex, IndexHeader
+from dreamlake.core.pixels import AS_STORED, PixelFormat
 from dreamlake.errors import MediaError
+from dreamlake.media import pool
 from dreamlake.media.container import media_errors
 from dreamlake.media.stored import StoredPackets
 
-__all__ = ["Decoder", "decode_run"]
+__all__ = ["Decoder", "decode_run", "store", "stored_as"]
 
-Pixels = NDArray[np.uint8]
-IDLE_DECODERS = 8
+Pixels = NDArray[Any]
+
 DECODERS = {"av1": "libdav1d"}  # where the decoder is not called like its codec
+REFERENCES = 8  # pictures that a decoder holds on to, as a guess
 
 
 class Decoder:
     """One decoder and one scaler, both kept: a new scaler for every frame costs a third of the speed.
 
-    It runs on the thread that calls it. Runs on several cores use a decoder each, which is faster than the threads
-    of one decoder.
+    Args:
+        header: of the video's index.
+        extradata: that the decoder needs before the first packet.
+        threads: how many frames are decoded side by side. Where there are several runs to decode, a decoder of one
+            thread for each core is faster.
     """
 
-    def __init__(self, header: IndexHeader, extradata: bytes | None) -> None:
+    def __init__(self, header: IndexHeader, extradata: bytes | None, threads: int) -> None:
         self._context = cast("VideoCodecContext", CodecContext.create(DECODERS.get(header.codec, header.codec), "r"))
-        self._context.thread_count = 1
-        self._context.thread_type = ThreadType.NONE
+        self._context.thread_count = threads
+        self._context.thread_type = ThreadType.FRAME if threads > 1 else ThreadType.NONE
         self._context.width, self._context.height = header.width, header.height
         if header.pix_fmt:
             self._context.pix_fmt = header.pix_fmt
@@ -50,98 +57,146 @@ class Decoder:
         self._context.colorspace = header.color_space
         self._context.color_range = header.color_range
         self._reformatter = VideoReformatter()
+        if threads > 1:
+            pool.keep_from_children(self)
+        self.nbytes = header.width * header.height * 3 // 2 * (REFERENCES + threads)
 
-    def pictures(self, packets: Iterator[Packet[Any]]) -> Iterator[VideoFrame]:
-        """Decode packets from a key packet on; afterwards the decoder is ready for other packets."""
-        try:
-            with media_errors("segment"):
-                for packet in packets:
-                    yield from self._context.decode(packet)
-                yield from self._context.decode(None)
-        finally:
-            self._context.flush_buffers()
+    def feed(self, packet: Packet[Any] | None) -> list[VideoFrame]:
+        """The pictures that come out when a packet goes in; with None, all that are left.
 
-    def pixels(self, picture: VideoFrame, rotation: int) -> Pixels:
-        """The picture as (H, W, 3) uint8 RGB, turned clockwise by ``rotation`` degrees as it is displayed."""
-        rgb = self._reformatter.reformat(picture, format="rgb24", threads=1)
-        plane = rgb.planes[0]
+        Raises:
+            MediaError: the packet is damaged.
+        """
+        with media_errors("segment"):
+            return self._context.decode(packet)
+
+    def reset(self) -> None:
+        """Forget all pictures: the next packet is a key packet."""
+        self._context.flush_buffers()
+
+    def pixels(self, picture: VideoFrame, rotation: int, form: PixelFormat = AS_STORED) -> Pixels:
+        """The picture as it is displayed: RGB, and turned clockwise by ``rotation`` degrees.
+
+        Returns:
+            (H, W, 3) uint8, or uint16 for a deep format; memory of its own.
+        """
+        height, width = form.size or (None, None)
+        if rotation % 180:
+            height, width = width, height
+        depth = "rgb48le" if form.deep else "rgb24"
+        rgb = self._reformatter.reformat(picture, width=width, height=height, format=depth, threads=1)
+        plane, size = rgb.planes[0], 2 if form.deep else 1
         pixels: Pixels = np.ndarray(
-            (rgb.height, rgb.width, 3), np.uint8, cast("Any", plane), strides=(plane.line_size, 3, 1)
+            (rgb.height, rgb.width, 3), f"<u{size}", cast("Any", plane), strides=(plane.line_size, 3 * size, size)
         )
+        if rgb is picture:
+            pixels = pixels.copy()  # nothing had to be converted, and the decoder may still need it
         return np.rot90(pixels, -rotation // 90) if rotation else pixels
 
 
-class _Pool:
-    """Idle decoders, so that a random frame does not pay for making one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._idle: OrderedDict[Hashable, list[Decoder]] = OrderedDict()
-        self._count = 0
-
-    @contextmanager
-    def lend(self, header: IndexHeader, extradata: bytes | None) -> Iterator[Decoder]:
-        key = (header.codec, extradata, header.color_space, header.color_range, header.width, header.height)
-        with self._lock:
-            idle = self._idle.get(key)
-            decoder = idle.pop() if idle else None
-            self._count -= decoder is not None
-        decoder = decoder or Decoder(header, extradata)
-        yield decoder  # one that failed is not taken back
-        with self._lock:
-            self._idle.setdefault(key, []).append(decoder)
-            self._idle.move_to_end(key)
-            self._count += 1
-            while self._count > IDLE_DECODERS:
-                oldest = next(iter(self._idle))
-                if self._idle[oldest]:
-                    self._idle[oldest].pop()
-                    self._count -= 1
-                else:
-                    del self._idle[oldest]
+def store(pixels: Pixels, target: Pixels) -> None:
+    """Write a picture into an array of the wanted type: samples become fractions of 1 in floats."""
+    if target.dtype.kind == "f":
+        np.multiply(pixels, np.float32(1 / np.iinfo(pixels.dtype).max), out=target, casting="unsafe")
+    else:
+        np.copyto(target, pixels)
 
 
-_pool = _Pool()
+def stored_as(form: PixelFormat, pixels: Pixels) -> Pixels:
+    """A picture as a contiguous array of the wanted type, copied only if need be."""
+    if pixels.dtype.name == form.dtype:
+        return np.ascontiguousarray(pixels)
+    target = np.empty(pixels.shape, form.dtype)
+    store(pixels, target)
+    return target
 
 
-def _forget_decoders() -> None:
-    global _pool
-    _pool = _Pool()  # a forked child must not share a lock or a decoder with its parent
-
-
-os.register_at_fork(after_in_child=_forget_decoders)
-
-
-def decode_run(index: FrameIndex, run: Run, segments: Sequence[StoredPackets]) -> Iterator[tuple[int, Pixels]]:
+def decode_run(
+    index: FrameIndex,
+    run: Run,
+    segments: Sequence[StoredPackets],
+    form: PixelFormat = AS_STORED,
+    threads: int = 1,
+) -> Iterator[tuple[int, Pixels]]:
     """Decode one run.
 
     Args:
         index: of the video.
         run: what to decode.
         segments: the packets of ``run.segments``, in that order.
+        form: how the pictures are wanted.
+        threads: of the decoder, if it is worth while.
 
     Yields:
-        Frame number and its (H, W, 3) uint8 RGB pixels, valid until the next one is asked for.
+        Frame number and its (H, W, 3) RGB pixels.
 
     Raises:
         MediaError: a wanted frame did not come out of the decoder.
     """
-    wanted = set(run.frames.tolist())
-    with _pool.lend(index.header, segments[0].extradata) as decoder:
-        for picture in decoder.pictures(_packets(run, segments)):
-            number = picture.pts
-            if number is not None and number in wanted:
-                wanted.remove(number)
-                if (picture.width, picture.height) != (index.header.width, index.header.height):
-                    raise MediaError(f"frame {number} is {picture.width}x{picture.height}: the size changes on the way")
-                yield number, decoder.pixels(picture, index.header.rotation)
+    header, wanted = index.header, set(run.frames.tolist())
+    for number, picture, decoder in _pictures(index, run, segments, threads):
+        if number is not None and number in wanted:
+            wanted.remove(number)
+            if (picture.width, picture.height) != (header.width, header.height):
+                raise MediaError(f"frame {number} is {picture.width}x{picture.height}: the size changes on the way")
+            yield number, decoder.pixels(picture, header.rotation, form)
     if wanted:
         raise MediaError(f"frame {min(wanted)} could not be decoded (and {len(wanted) - 1} more)")
 
 
-def _packets(run: Run, segments: Sequence[StoredPackets]) -> Iterator[Packet[Any]]:
-    """The packets that a run feeds, out of the segments that hold them."""
+def _pictures(
+    index: FrameIndex, run: Run, segments: Sequence[StoredPackets], threads: int
+) -> Iterator[tuple[int | None, VideoFrame, Decoder]]:
+    """The pictures that come out on the way to a run's last one, with the numbers of their frames."""
+    spot, stepping = pool.decoders.find(index, run)
+    if spot is None:
+        header, extradata = index.header, segments[0].extradata
+        threads = threads if len(run.packets) > 2 * threads else 1
+        key = (header.codec, extradata, header.color_space, header.color_range, header.width, header.height, threads)
+        decoder = pool.decoders.take(key) or Decoder(header, extradata, threads)
+        if not stepping:
+            for packet in [*_packets(run.packets, segments), None]:
+                for picture in decoder.feed(packet):
+                    yield picture.pts, picture, decoder
+            pool.decoders.give(key, decoder)  # one that failed is not taken back
+            return
+        spot = pool.Spot(index, decoder, key, start=int(run.packets[0]), next=int(run.packets[0]))
+    yield from _go_on(spot, run, segments)
+
+
+def _go_on(
+    spot: pool.Spot, run: Run, segments: Sequence[StoredPackets]
+) -> Iterator[tuple[int | None, VideoFrame, Decoder]]:
+    """The pictures of a run from a decoder that stands before them, which is parked again afterwards."""
+    missing = set(run.frames.tolist())
+    ready, spot.ready = spot.ready, {}
+    last, end = int(run.packets[-1]), segments[-1].first + len(segments[-1].packets)
+    # Pictures come out some packets later than they went in; what pushes them out may be asked for next.
+    ahead = np.concatenate([run.packets[run.packets >= spot.next], np.arange(max(last + 1, spot.next), end)])
+    packets = _packets(ahead, segments)
+    while True:
+        for number, picture in ready.items():
+            if number in missing:
+                missing.remove(number)
+                yield number, picture, spot.decoder
+            elif not missing or number > max(missing):
+                spot.ready[number] = picture
+        if not missing or spot.drained:
+            break
+        packet = next(packets, None)
+        pictures = spot.decoder.feed(packet)
+        spot.drained = packet is None
+        if packet is not None:
+            spot.next = int(packet.dts or 0) + 1
+            spot.inside.add(int(packet.pts or 0))
+        ready = {picture.pts: picture for picture in pictures if picture.pts is not None}
+        spot.inside -= ready.keys()
+    pool.decoders.park(spot)
+
+
+def _packets(numbers: NDArray[np.int64], segments: Sequence[StoredPackets]) -> Iterator[Packet[Any]]:
+    """The packets with these numbers, out of the segments that hold them."""
     for segment in segments:
-        numbers = run.packets - segment.first
-        for number in numbers[(numbers >= 0) & (numbers < len(segment.packets))]:
+        within = numbers - segment.first
+        for number in within[(within >= 0) & (within < len(segment.packets))].tolist():
             yield segment.packets[number]

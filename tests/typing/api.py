@@ -1,8 +1,7 @@
 """What type checkers know of the public API; ``make check`` runs mypy over this file."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
-import numpy as np
 import PIL.Image
 import torch
 from numpy.typing import NDArray
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 import dreamlake as dl
 import dreamlake.aio as adl
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[Any]  # of the type that was asked for
 
 
 def blocking() -> None:
@@ -26,6 +25,15 @@ def blocking() -> None:
         assert_type(picture, Pixels)
     for frame in video:
         assert_type(frame, dl.Video)
+    clips = assert_type(video.chunk(0.2), dl.VideoArray)
+    assert_type(clips[0], dl.Video)
+    assert_type(clips[0, 1.5], dl.Video)
+    assert_type(clips[1:3], dl.VideoArray)
+    assert_type(clips[:, 0], dl.VideoArray)
+    assert_type(clips + video, dl.VideoArray)
+    assert_type(clips.tensor(), torch.Tensor)
+    for batch in clips.iterator(batch_size=8):
+        assert_type(batch, Pixels)
 
 
 async def awaited() -> None:
@@ -35,5 +43,7 @@ async def awaited() -> None:
     assert_type(await video.thumbnail, PIL.Image.Image)
     assert_type(await video.numpy(), Pixels)
     assert_type(await adl.upload("video.mp4"), adl.AsyncVideo)
+    assert_type(video.chunk(0.2, by_iframe=True)[:, 0], adl.AsyncVideoArray)
+    assert_type(await video.chunk(0.2).numpy(), Pixels)
     async for picture in video.iterator():
         assert_type(picture, Pixels)

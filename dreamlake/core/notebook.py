@@ -1,0 +1,33 @@
+"""What a notebook shows of a video or of clips: a picture, and the facts beside it, as HTML."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from html import escape
+
+__all__ = ["card"]
+
+
+def card(title: str, pictures: Sequence[bytes], facts: Mapping[str, str]) -> str:
+    """HTML of one object.
+
+    Args:
+        title: its repr.
+        pictures: JPEG files, shown in a row; none where none can be had.
+        facts: names and values, in order.
+    """
+    images = "".join(
+        f'<img style="height:120px;border-radius:4px" src="data:image/jpeg;base64,{b64encode(picture).decode()}">'
+        for picture in pictures
+    )
+    rows = "".join(
+        f'<tr><th style="text-align:left;padding:0 12px 0 0">{escape(name)}</th>'
+        f'<td style="text-align:left">{escape(value)}</td></tr>'
+        for name, value in facts.items()
+    )
+    return (
+        '<div style="display:flex;flex-wrap:wrap;gap:6px 16px;align-items:flex-start">'
+        f'<div style="display:flex;gap:4px">{images}</div>'
+        f'<div><code>{escape(title)}</code><table style="margin:4px 0 0">{rows}</table></div></div>'
+    )
