@@ -2,7 +2,8 @@
 
 In this order: what ``connect`` said, the environment (``DREAMLAKE_URL``, or ``DREAMLAKE_BSS_URL`` and
 ``DREAMLAKE_REMOTE`` apart; ``DREAMLAKE_API_KEY``), ``~/.dreamlake/config.toml`` (``url``, ``bss_url``, ``remote``,
-``api_key``), and else the embedded lake in ``~/.dreamlake/lake``. ``DREAMLAKE_HOME`` moves ``~/.dreamlake``.
+``api_key``), and else the embedded lake in ``~/.dreamlake/lake``. ``DREAMLAKE_HOME`` moves ``~/.dreamlake``, and
+``DREAMLAKE_CACHE_BYTES`` bounds what is kept there of remote videos.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from urllib.parse import urlsplit
 
 from dreamlake.errors import ConfigError, InvalidTargetError, UsageError
 
-__all__ = ["EMBEDDED_URL", "LakeAddress", "connect", "current_lake", "home", "lake_at"]
+__all__ = ["EMBEDDED_URL", "LakeAddress", "cache_bytes", "connect", "current_lake", "home", "lake_at"]
 
 EMBEDDED_URL = "http://embedded.dreamlake"
+CACHE_BYTES = 10 * 10**9
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -53,6 +55,18 @@ _connected: LakeAddress | None = None
 def home() -> Path:
     """``~/.dreamlake``, or what ``DREAMLAKE_HOME`` says."""
     return Path(os.environ.get("DREAMLAKE_HOME") or Path.home() / ".dreamlake").expanduser().absolute()
+
+
+def cache_bytes() -> int:
+    """How many bytes of remote videos are kept on disk: ``DREAMLAKE_CACHE_BYTES``, or 10 GB; 0 keeps none.
+
+    Raises:
+        ConfigError: the variable is no number.
+    """
+    text = os.environ.get("DREAMLAKE_CACHE_BYTES") or str(CACHE_BYTES)
+    if not text.isascii() or not text.isdigit():
+        raise ConfigError(f"DREAMLAKE_CACHE_BYTES is a number of bytes, such as 10000000000, not {text!r}")
+    return int(text)
 
 
 def connect(

@@ -6,6 +6,7 @@ pickled finds the source of its process again by its key.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from dreamlake.errors import (
     AccessError,
     FileChangedError,
     IntegrityError,
+    NotFoundError,
     ProcessingError,
     SourceNotFoundError,
     UsageError,
@@ -39,6 +41,8 @@ __all__ = ["AsyncFileSource", "AsyncLakeSource", "AsyncSource", "Facts"]
 
 FIRST_POLL = 0.02  # seconds; most clips are ready within a second
 LAST_POLL = 1.0
+
+log = logging.getLogger("dreamlake")
 
 
 @dataclass(frozen=True)
@@ -180,8 +184,18 @@ class AsyncLakeSource(AsyncSource):
 
     async def load(self) -> None:
         if self._index is None:
-            self._meta = await self.ready(progress=False)
-            self._index = FrameIndex.from_bytes(await self._lake.frame_index(self._object_id))
+            # Both at once: most videos that are loaded have been processed long ago.
+            meta, packed = await gather(partial(self._lake.video, self._object_id), self._packed_index)
+            if packed is None or meta.status != "ready":
+                meta = await self.ready(progress=False)
+                packed = await self._lake.frame_index(self._object_id)
+            self._index, self._meta = FrameIndex.from_bytes(packed), meta
+
+    async def _packed_index(self) -> Any:
+        try:
+            return await self._lake.frame_index(self._object_id)
+        except NotFoundError:
+            return None  # there is none before the video is processed
 
     async def ready(self, progress: Progress = None) -> VideoMeta:
         """Wait until the lake has processed the video.
@@ -220,21 +234,41 @@ class AsyncLakeSource(AsyncSource):
         return await offload(partial(demux_segment, data, self._init or b"", index, number))
 
     async def _chunk(self, number: int | None, digest: str) -> bytes:
-        """The bytes of a segment, or of the initialisation section, proved to be the right ones."""
+        """The bytes of a segment, or of the initialisation section, proved to be the right ones.
+
+        They may arrive damaged and be whole the next time; what is damaged in the lake is an error.
+        """
+        from dreamlake.media import diskcache
+
+        remote = self._lake.address.data is None  # an embedded lake is on this disk already
+        if remote:
+            kept = await offload(lambda: diskcache.chunks().get(digest))
+            if kept is not None and await offload(partial(_matches, kept, digest)):
+                return kept
+        what = f"{self.uri}: {'the initialisation section' if number is None else f'segment {number}'}"
+        for last in (False, True):
+            data = await self._fetch(number)
+            if await offload(partial(_matches, data, digest)):
+                break
+            if last:
+                raise IntegrityError(f"{what} does not match its hash")
+            log.warning("%s arrived damaged; fetching it again", what)
+        if remote:
+            await offload(lambda: diskcache.chunks().put(digest, data))
+        return data
+
+    async def _fetch(self, number: int | None) -> bytes:
+        """The bytes of a segment, or of the initialisation section, as they arrive."""
         for signed_before in (self._playlist is not None, False):
             playlist = await self._signed()
             url = playlist.init if number is None else playlist.uris[number]
             try:
-                data = await self._lake.chunk(url or "")
+                return await self._lake.chunk(url or "")
             except AccessError:
                 if not signed_before:
                     raise
                 self._playlist = None  # its URLs have expired
-                continue
-            break
-        if await offload(lambda: sha256(data).hexdigest()) != digest:
-            raise IntegrityError(f"{self.uri}: segment {number} does not match its hash")
-        return data
+        raise AssertionError("the second time returns or raises")
 
     async def _signed(self) -> Playlist:
         playlist = self._playlist  # another thread may find that its URLs have expired, and forget it
@@ -296,6 +330,10 @@ class AsyncFileSource(AsyncSource):
         except OSError:
             return ()
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _matches(data: bytes, digest: str) -> bool:
+    return sha256(data).hexdigest() == digest
 
 
 _sources: WeakValueDictionary[tuple[Any, ...], AsyncSource] = WeakValueDictionary()
