@@ -100,7 +100,9 @@ class Selection:
         if isinstance(index, float):
             return self._of(timeline, self.frames[self._on_display(timeline, np.array([index]))[0]])
         if isinstance(index, int):
-            return self._of(timeline, self.frames[_checked(np.array([index]), len(self))[0]])
+            if not -len(self) <= index < len(self):
+                raise FrameIndexError(f"frame {index} is outside of a clip of {len(self)} frames")
+            return self._of(timeline, self.frames[index])
         within = self._on_display(timeline, index) if _are_times(index) else _checked(index.astype(np.int64), len(self))
         return self._of(timeline, self.numbers[within])
 

@@ -8,6 +8,7 @@ is, and goes on from there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -133,21 +134,24 @@ def decode_run(
     Raises:
         MediaError: a wanted frame did not come out of the decoder.
     """
-    header, wanted = index.header, set(run.frames.tolist())
-    for number, picture, decoder in _pictures(index, run, segments, threads):
-        if number is not None and number in wanted:
-            wanted.remove(number)
+    header, missing = index.header, set(run.frames.tolist())
+    for number, picture, decoder in _pictures(index, run, segments, threads, missing):
+        if number in missing:
             if (picture.width, picture.height) != (header.width, header.height):
                 raise MediaError(f"frame {number} is {picture.width}x{picture.height}: the size changes on the way")
+            missing.remove(number)
             yield number, decoder.pixels(picture, header.rotation, form)
-    if wanted:
-        raise MediaError(f"frame {min(wanted)} could not be decoded (and {len(wanted) - 1} more)")
+    if missing:
+        raise MediaError(f"frame {min(missing)} could not be decoded (and {len(missing) - 1} more)")
 
 
 def _pictures(
-    index: FrameIndex, run: Run, segments: Sequence[StoredPackets], threads: int
-) -> Iterator[tuple[int | None, VideoFrame, Decoder]]:
-    """The pictures that come out on the way to a run's last one, with the numbers of their frames."""
+    index: FrameIndex, run: Run, segments: Sequence[StoredPackets], threads: int, missing: set[int]
+) -> Iterator[tuple[int, VideoFrame, Decoder]]:
+    """The pictures that come out, with their frame numbers, until no frame is missing any more or no packet is left.
+
+    The caller takes the frames that it is given out of ``missing``.
+    """
     spot, stepping = pool.decoders.find(index, run)
     if spot is None:
         header, extradata = index.header, segments[0].extradata
@@ -155,42 +159,44 @@ def _pictures(
         key = (header.codec, extradata, header.color_space, header.color_range, header.width, header.height, threads)
         decoder = pool.decoders.take(key) or Decoder(header, extradata, threads)
         if not stepping:
-            for packet in [*_packets(run.packets, segments), None]:
+            for packet in chain(_packets(run.packets, segments), [None]):
                 for picture in decoder.feed(packet):
-                    yield picture.pts, picture, decoder
+                    if picture.pts is not None:
+                        yield picture.pts, picture, decoder
+                if not missing:
+                    break
             pool.decoders.give(key, decoder)  # one that failed is not taken back
             return
         spot = pool.Spot(index, decoder, key, start=int(run.packets[0]), next=int(run.packets[0]))
-    yield from _go_on(spot, run, segments)
+    yield from _go_on(spot, run, segments, missing)
 
 
 def _go_on(
-    spot: pool.Spot, run: Run, segments: Sequence[StoredPackets]
-) -> Iterator[tuple[int | None, VideoFrame, Decoder]]:
-    """The pictures of a run from a decoder that stands before them, which is parked again afterwards."""
-    missing = set(run.frames.tolist())
-    ready, spot.ready = spot.ready, {}
-    last, end = int(run.packets[-1]), segments[-1].first + len(segments[-1].packets)
+    spot: pool.Spot, run: Run, segments: Sequence[StoredPackets], missing: set[int]
+) -> Iterator[tuple[int, VideoFrame, Decoder]]:
+    """The same from a decoder that stands before what is missing, which is parked again afterwards."""
+    end = segments[-1].first + len(segments[-1].packets)
     # Pictures come out some packets later than they went in; what pushes them out may be asked for next.
-    ahead = np.concatenate([run.packets[run.packets >= spot.next], np.arange(max(last + 1, spot.next), end)])
-    packets = _packets(ahead, segments)
+    beyond = np.arange(max(int(run.packets[-1]) + 1, spot.next), end)
+    packets = _packets(np.concatenate([run.packets[run.packets >= spot.next], beyond]), segments)
+    pictures, spot.ready = spot.ready, {}
+    last = int(run.frames[-1])
     while True:
-        for number, picture in ready.items():
-            if number in missing:
-                missing.remove(number)
-                yield number, picture, spot.decoder
-            elif not missing or number > max(missing):
+        for number, picture in pictures.items():
+            if number > last:
                 spot.ready[number] = picture
+            else:
+                yield number, picture, spot.decoder
         if not missing or spot.drained:
             break
         packet = next(packets, None)
-        pictures = spot.decoder.feed(packet)
+        came = spot.decoder.feed(packet)
         spot.drained = packet is None
         if packet is not None:
             spot.next = int(packet.dts or 0) + 1
             spot.inside.add(int(packet.pts or 0))
-        ready = {picture.pts: picture for picture in pictures if picture.pts is not None}
-        spot.inside -= ready.keys()
+        pictures = {picture.pts: picture for picture in came if picture.pts is not None}
+        spot.inside -= pictures.keys()
     pool.decoders.park(spot)
 
 
