@@ -146,10 +146,13 @@ async def _forward(source: AsyncSource, numbers: Ints, form: PixelFormat, most: 
 def _taken(pictures: Iterator[Pixels], count: int, most: int) -> Stream[list[Pixels]]:
     """Pictures out of a decoder, so many at a time; it goes on while the consumer has those before."""
 
-    async def take(_: int) -> list[Pixels]:
-        return await offload(lambda: list(islice(pictures, most)))
+    batches = -(-count // most)
 
-    return map_ordered(take, range(-(-count // most)), 1)
+    async def take(batch: int) -> list[Pixels]:
+        # The last one empties the decoder, which goes back to the pool then.
+        return await offload(lambda: list(pictures if batch == batches - 1 else islice(pictures, most)))
+
+    return map_ordered(take, range(batches), 1)
 
 
 async def _piece(frames: Frames, form: PixelFormat) -> list[Pixels]:

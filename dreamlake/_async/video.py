@@ -30,7 +30,7 @@ __all__ = ["AsyncVideo"]
 
 Pixels = NDArray[Any]
 
-BATCH_BYTES = 32 * 1024**2
+BATCH_BYTES = 12 * 1024**2
 PREVIEW_HEIGHT = 240  # pixels
 
 

@@ -28,7 +28,7 @@ class StoredPackets:
         packets: of the segment; they are shared between readers and never altered.
         first: the number of the first one in the whole video.
         extradata: that the decoder needs before the first packet; None when the packets carry it themselves.
-        nbytes: of memory, nearly: the packets, and the segment that some demuxers keep alive with them.
+        nbytes: of memory, nearly.
     """
 
     packets: list[Packet[Any]]
@@ -58,8 +58,7 @@ def demux_segment(data: bytes, init: bytes, index: FrameIndex, segment: int) -> 
         raise IntegrityError(f"segment {segment} holds {len(packets)} packets where the index says {last - first}")
     number_packets(packets, first, index)
     # Transport streams repeat the parameter sets in front of every key frame.
-    nbytes = sum(packet.size for packet in packets) + len(data)
-    return StoredPackets(packets, first, extradata if init else None, nbytes)
+    return StoredPackets(packets, first, extradata if init else None, sum(packet.size for packet in packets))
 
 
 def number_packets(packets: list[Packet[Any]], first: int, index: FrameIndex) -> None:
@@ -86,4 +85,8 @@ def read_packets(data: bytes, container: str) -> tuple[list[Packet[Any]], bytes 
         for stream in source.streams:
             if stream is not video:
                 stream.discard = Discard.all
-        return [packet for packet in source.demux(video) if packet.size], video.codec_context.extradata
+        packets = [packet for packet in source.demux(video) if packet.size]
+        if container == "mpegts":
+            # That demuxer's buffers are up to twice as large as what is in them, and these packets are kept.
+            packets = [Packet(bytes(packet)) for packet in packets]
+        return packets, video.codec_context.extradata
