@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from dreamlake.core.timeline import Timeline
 from dreamlake.errors import IntegrityError
 
-__all__ = ["DROPPABLE", "KEY", "LEADING", "FrameIndex", "IndexHeader"]
+__all__ = ["DROPPABLE", "KEY", "LEADING", "SECOND_FIELD", "FrameIndex", "IndexHeader"]
 
 VERSION = 1
 
-KEY = 1  # decoding may begin here
+KEY = 1  # decoding may begin here, and everything shown after it is exact
 DROPPABLE = 2  # no other packet refers to it
 LEADING = 4  # shown before the key packet it follows: decodes only from the key packet before that one (open GOP)
+SECOND_FIELD = 8  # completes the interlaced picture that the packet before it begins
 
 Ints = NDArray[np.int64]
 
@@ -75,8 +76,8 @@ class FrameIndex:
     Attributes:
         header: what holds for the whole video.
         pts: (N,) presentation time of each frame in the source's own time base, increasing.
-        frame_packet: (N,) the packet that decodes to each frame.
-        packet_flags: (P,) KEY, DROPPABLE and LEADING of each packet.
+        frame_packet: (N,) the packet that decodes to each frame; the first one where its fields have a packet each.
+        packet_flags: (P,) KEY, DROPPABLE, LEADING and SECOND_FIELD of each packet.
         segment_packet: (S + 1,) the first packet of each segment, and P.
         segment_sha256: (S, 32) uint8 digest of each segment's bytes; (0, 32) for a file that is read as it is.
         segment_size: (S,) bytes of each segment.
@@ -108,7 +109,7 @@ class FrameIndex:
 
     @cached_property
     def packet_frame(self) -> Ints:
-        """(P,) the frame that each packet decodes to; -1 for packets that are decoded and not displayed."""
+        """(P,) the frame that each packet decodes to, or begins; -1 for those that are decoded and not displayed."""
         frames = np.full(len(self.packet_flags), -1, np.int64)
         frames[self.frame_packet] = np.arange(len(self.pts))
         return frames

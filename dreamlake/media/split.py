@@ -157,6 +157,7 @@ class Splitter:
         if self._filter is None:
             name = _TO_BYTE_STREAM[self._scan.index.header.codec]
             self._filter = BitStreamFilterContext(f"{name},dump_extra=freq=keyframe", video)
+            packet.is_keyframe = True  # the first one, key or not: a decoder begins with it
         return self._filter.filter(packet)
 
     def _finish(self, path: Path, number: int, packets: int) -> Segment:

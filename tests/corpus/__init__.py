@@ -1,0 +1,9 @@
+"""The traps of video: small files, each with one property that makes readers give a wrong frame.
+
+Importing the package registers every trap. ``make`` writes a trap's file once in a folder and gives its path.
+"""
+
+from tests.corpus import codecs, gops, streams, times
+from tests.corpus.traps import TRAPS, Trap, make
+
+__all__ = ["TRAPS", "Trap", "codecs", "gops", "make", "streams", "times"]
