@@ -50,6 +50,8 @@ class IndexHeader(msgspec.Struct, rename="camel", kw_only=True):
         color_space: of the decoded pictures where the packets do not say it (ITU-T H.273 matrix coefficients).
         color_range: 1 limited, 2 full, 0 not said.
         pix_fmt: of the decoded pictures, FFmpeg's name.
+        codec_tag: four characters by which the original's container calls the codec, for codecs that depend on it.
+        bits_per_pixel: of the codec, for those that depend on it; 0 when the container does not say.
     """
 
     codec: str
@@ -66,6 +68,8 @@ class IndexHeader(msgspec.Struct, rename="camel", kw_only=True):
     color_space: int = 2
     color_range: int = 0
     pix_fmt: str | None = None
+    codec_tag: str | None = None
+    bits_per_pixel: int = 0
     version: int = VERSION
 
 

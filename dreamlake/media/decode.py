@@ -44,6 +44,10 @@ class Decoder:
         self._context.width, self._context.height = header.width, header.height
         if header.pix_fmt:
             self._context.pix_fmt = header.pix_fmt
+        if header.codec_tag:
+            self._context.codec_tag = header.codec_tag
+        if header.bits_per_pixel:
+            self._context.bits_per_coded_sample = header.bits_per_pixel
         if extradata:
             self._context.extradata = extradata
         # A container may know colours that the packets do not carry; what they do carry wins.
@@ -81,7 +85,10 @@ class _Pool:
 
     @contextmanager
     def lend(self, header: IndexHeader, extradata: bytes | None) -> Iterator[Decoder]:
-        key = (header.codec, extradata, header.color_space, header.color_range, header.width, header.height)
+        key = (
+            *(header.codec, header.codec_tag, header.bits_per_pixel, extradata),
+            *(header.color_space, header.color_range, header.pix_fmt, header.width, header.height),
+        )
         with self._lock:
             idle = self._idle.get(key)
             decoder = idle.pop() if idle else None

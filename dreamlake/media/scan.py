@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -200,6 +201,8 @@ def _index(
         color_space=first.colorspace,
         color_range=first.color_range,
         pix_fmt=context.pix_fmt,
+        codec_tag=_codec_tag(context),
+        bits_per_pixel=context.bits_per_coded_sample,
         time_base=(time_base.numerator, time_base.denominator),
         end_pts=end,
         fps=(fps.numerator, fps.denominator),
@@ -214,6 +217,14 @@ def _index(
         np.zeros((0, 32), np.uint8),
         np.zeros(0, np.int64),
     )
+
+
+def _codec_tag(context: VideoCodecContext) -> str | None:
+    try:
+        tag = context.codec_tag
+    except UnicodeDecodeError:  # a number, and no letters
+        return None
+    return tag if tag.strip("\0") else None
 
 
 def _cut(index: FrameIndex, pts: NDArray[np.int64], packet_bytes: NDArray[np.int64]) -> FrameIndex:
