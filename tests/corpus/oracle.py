@@ -20,7 +20,7 @@ def plain(path: Path, stream: int = 0) -> tuple[list[NDArray[np.uint8]], list[fl
     with av.open(str(path)) as container:
         for frame in container.decode(video=stream):
             shown.append(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
-            times.append(float(frame.pts * frame.time_base))
+            times.append(float((frame.dts if frame.pts is None else frame.pts) * frame.time_base))
     # An AVI's pictures come out with the times at which they were decoded: the same times in another order.
     return shown, [time - min(times) for time in sorted(times)]
 
