@@ -67,7 +67,8 @@ class Decoder:
 
     def pixels(self, picture: VideoFrame, rotation: int) -> Pixels:
         """The picture as (H, W, 3) uint8 RGB, turned clockwise by ``rotation`` degrees as it is displayed."""
-        rgb = self._reformatter.reformat(picture, format="rgb24", threads=1)
+        with media_errors("picture"):
+            rgb = self._reformatter.reformat(picture, format="rgb24", threads=1)
         plane = rgb.planes[0]
         pixels: Pixels = np.ndarray(
             (rgb.height, rgb.width, 3), np.uint8, cast("Any", plane), strides=(plane.line_size, 3, 1)

@@ -20,6 +20,17 @@ from dreamlake.media.nal import Picture, picture_reader
 
 __all__ = ["Scan", "check_video", "scan"]
 
+# Matrix coefficients of ITU-T H.273 that FFmpeg's scaler refuses.
+NOT_CONVERTED = {
+    **{number: f"matrix {number}, which is reserved" for number in (3, *range(15, 256))},
+    8: "YCgCo",
+    10: "BT.2020 with constant luminance",
+    11: "SMPTE 2085",
+    14: "ICtCp",
+    12: "derived from the primaries",
+    13: "derived from the primaries, with constant luminance",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Scan:
@@ -63,6 +74,9 @@ def _first_frame(path: Path) -> VideoFrame:
     """The first picture: what a decoder knows and the container does not say."""
     with open_media(path) as container:
         for frame in container.decode(best_video(container, path.name)):
+            if not frame.format.is_rgb and frame.colorspace in NOT_CONVERTED:
+                name = NOT_CONVERTED[frame.colorspace]
+                raise MediaError(f"{path.name}: its colours are coded as {name}, which cannot be converted to RGB yet")
             return frame
     raise MediaError(f"{path.name}: not one frame can be decoded")
 

@@ -139,7 +139,7 @@ def remux(
     *,
     muxer: dict[str, str] | None = None,
     form: str | None = None,
-    rates: Fraction | None = None,
+    setup: Callable[[VideoStream], object] | None = None,
 ) -> Path:
     """The video packets of a file in a new one.
 
@@ -149,12 +149,12 @@ def remux(
         edit: is given the number of each packet and the packet, and says what is written for it.
         muxer: its options.
         form: the container, where the suffix does not say it.
-        rates: the frame rate to declare.
+        setup: is given the stream before anything is written.
     """
     with av.open(str(source)) as original, av.open(str(target), "w", form, options=muxer or {}) as output:
         stream = output.add_stream_from_template(original.streams.video[0], opaque=True)
-        if rates:
-            stream.codec_context.framerate = rates
+        if setup:
+            setup(stream)
         number = 0
         for packet in original.demux(video=0):
             if packet.size:
