@@ -23,6 +23,7 @@ class Picture(NamedTuple):
         layer: temporal sub-layer; a picture that its own layer does not refer to may be referred to by higher ones.
         alone: whether it decodes from the key packet before it although it is shown before that one.
         second_field: whether it completes the picture that the packet before it began.
+        both_fields: whether it holds the two fields of a picture, which are coded apart.
     """
 
     entry: bool = True
@@ -30,6 +31,7 @@ class Picture(NamedTuple):
     layer: int = 0
     alone: bool = False
     second_field: bool = False
+    both_fields: bool = False
 
 
 def picture_reader(codec: str, extradata: bytes | None) -> Callable[[Packet[Any]], Picture]:
@@ -121,7 +123,8 @@ class _H264:
             self._parameters(unit)
 
     def picture(self, units: Iterable[bytes | memoryview]) -> Picture:
-        idr = recovers = referred = sliced = second = False
+        idr = recovers = referred = False
+        parities: list[tuple[int, int] | None] = []
         for unit in units:
             kind = unit[0] & 31
             if kind in (7, 8):
@@ -129,12 +132,16 @@ class _H264:
             elif kind == 6:
                 recovers = recovers or _recovers(unit)
             elif 1 <= kind <= 5:
-                if not sliced:
-                    second = self._is_second_field(unit)
                 idr = idr or kind == 5
                 referred = referred or bool(unit[0] & 0x60)
-                sliced = True
-        return Picture((idr or recovers) and not second, referred or not sliced, second_field=second)
+                field = self._field(unit)
+                if not parities or parities[-1] != field:
+                    parities.append(field)
+        second = len(parities) == 1 and self._is_second_field(parities[0])
+        if len(parities) != 1:
+            self._open_field = None
+        both = len(parities) > 1 and None not in parities
+        return Picture((idr or recovers) and not second, referred or not parities, 0, False, second, both)
 
     def _parameters(self, unit: bytes | memoryview) -> None:
         bits = _Bits(bytes(unit[1:]))
@@ -149,8 +156,7 @@ class _H264:
         except IndexError:
             return  # cut short: the decoder will say so
 
-    def _is_second_field(self, unit: bytes | memoryview) -> bool:
-        field = self._field(unit)
+    def _is_second_field(self, field: tuple[int, int] | None) -> bool:
         waiting, self._open_field = self._open_field, field
         if field is None or waiting is None or field[0] != waiting[0] or field[1] == waiting[1]:
             return False

@@ -44,6 +44,7 @@ class Scan:
         demuxed_pts: (P,) the times that the demuxer gives, by which packets are found again in the file.
         begin: seconds of the earliest decoding time of any stream; below zero where frames are reordered.
         audio_codec: of the first audio stream; None when there is none.
+        both_fields: whether packets hold two fields each, which a transport stream would take apart.
     """
 
     index: FrameIndex
@@ -53,6 +54,7 @@ class Scan:
     demuxed_pts: NDArray[np.int64]
     begin: Fraction
     audio_codec: str | None
+    both_fields: bool
 
 
 def check_video(path: Path) -> None:
@@ -111,6 +113,7 @@ def scan(path: Path) -> Scan:
             time = packet.pts if packet.pts is not None else packet.dts
             if picture.second_field and pts:
                 time = pts[-1]
+                durations[-1] = 0  # of a field alone, in some containers
             if time is None:
                 raise MediaError(f"{path.name}: frame {len(pts)} has no time")
             pts.append(time)
@@ -141,7 +144,8 @@ def scan(path: Path) -> Scan:
         index = _index(stream, first, packet_pts, np.array(durations), packet_flags, displayed)
         index = _cut(index, packet_pts, packet_bytes)
         codec = audio.codec.canonical_name if audio else None
-        return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec)
+        both = any(picture.both_fields for picture in pictures)
+        return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec, both)
 
 
 def _flags(pictures: list[Picture], keys: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -87,7 +87,8 @@ class Splitter:
         self.transcoded_from = transcoded_from
         self._done: list[tuple[bytes, int]] = []
         self._filter: BitStreamFilterContext | None = None
-        self.container = container_for(scanned.index.header.codec, scanned.audio_codec)
+        codec = scanned.index.header.codec
+        self.container = "mp4" if scanned.both_fields else container_for(codec, scanned.audio_codec)
         self.init = b""
 
     def segments(self) -> Iterator[Segment]:
