@@ -1,4 +1,4 @@
-"""What the NAL units of H.264 and HEVC say of their pictures, and containers do not (ITU-T H.264, H.265; 7.3, 7.4)."""
+"""What packets say of their pictures, and containers do not (H.264 and HEVC: the ITU's 7.3 and 7.4)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from av.packet import Packet
 __all__ = ["Picture", "picture_reader"]
 
 _START = b"\x00\x00\x01"
+_VOP = b"\x00\x00\x01\xb6"  # begins a picture of MPEG-4 part 2
 _HEADER_BYTES = 40  # hold the part of a slice header that is read, emulation prevention included
 _RECOVERY_POINT = 6  # type of the SEI message
 
@@ -24,6 +25,7 @@ class Picture(NamedTuple):
         alone: whether it decodes from the key packet before it although it is shown before that one.
         second_field: whether it completes the picture that the packet before it began.
         both_fields: whether it holds the two fields of a picture, which are coded apart.
+        packed: whether it holds two pictures, the second of which a decoder keeps for the next packet (DivX).
     """
 
     entry: bool = True
@@ -32,13 +34,14 @@ class Picture(NamedTuple):
     alone: bool = False
     second_field: bool = False
     both_fields: bool = False
+    packed: bool = False
 
 
 def picture_reader(codec: str, extradata: bytes | None) -> Callable[[Packet[Any]], Picture]:
     """What reads packets of a stream, one after the other in decode order.
 
     Args:
-        codec: FFmpeg's name of the codec; of all but ``h264`` and ``hevc`` nothing is known.
+        codec: FFmpeg's name of the codec; of all but ``h264``, ``hevc`` and ``mpeg4`` nothing is known.
         extradata: of the stream; an avcC or hvcC box says how long the NAL units' lengths are, otherwise they are in
             Annex B's byte-stream form.
     """
@@ -51,6 +54,8 @@ def picture_reader(codec: str, extradata: bytes | None) -> Callable[[Packet[Any]
         size = (extradata[4] & 3) + 1 if extradata and boxed else 0
         reader = _H264(_parameter_sets(extradata) if extradata and boxed else _byte_stream(extradata or b""))
         return lambda packet: reader.picture(_units(packet, size))
+    if codec == "mpeg4":
+        return lambda packet: Picture(packed=bytes(packet).count(_VOP) > 1)
     known = Picture()
     return lambda _: known
 

@@ -158,6 +158,8 @@ def _flags(pictures: list[Picture], keys: NDArray[np.bool_]) -> NDArray[np.uint8
     # A field is not left out without the other one, and the highest sub-layer is referred to by no higher one.
     paired = second | np.append(second[1:], False)
     droppable = ~referred & ~paired & (layer == layer.max(initial=0))
+    if any(picture.packed for picture in pictures):
+        entry[1:] = False  # what is in a packet depends on the packets before it
     flags: NDArray[np.uint8] = (
         KEY * (keys & entry).astype(np.uint8) + DROPPABLE * droppable + SECOND_FIELD * second
     ).astype(np.uint8)

@@ -10,14 +10,14 @@ import av
 
 from tests.corpus.traps import film, remux, trap
 
-X265 = "pools=1:frame-threads=1:log-level=error"
+QUIET = "pools=1:frame-threads=1:log-level=error"
 OPEN = {"g": "12", "x264-params": "open-gop=1:bframes=3:b-adapt=0:scenecut=0"}
 LONG = 100  # frames: several segments
 
 
 def x265(path: Path, parameters: str, count: int = 40, **settings: Any) -> Path:
     """HEVC, encoded quickly."""
-    options = {"preset": "ultrafast", "x265-params": f"{X265}:{parameters}"}
+    options = {"preset": "ultrafast", "x265-params": f"{QUIET}:{parameters}"}
     return film(path, "libx265", options, count=count, **settings)
 
 

@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from tests.corpus.gops import QUIET
 from tests.corpus.times import B
 from tests.corpus.traps import SIZE, X264, film, frames_of, remux, shifted, trap
 
@@ -114,7 +115,7 @@ def m2ts(path: Path) -> None:
 @trap(".ts")
 def ts_hevc(path: Path) -> None:
     """HEVC in a transport stream, closed GOPs."""
-    options = {"preset": "ultrafast", "x265-params": "pools=1:frame-threads=1:log-level=error:keyint=20:open-gop=0"}
+    options = {"preset": "ultrafast", "x265-params": f"{QUIET}:keyint=20:open-gop=0"}
     film(path, "libx265", options, count=100)
 
 
