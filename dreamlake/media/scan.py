@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from av.packet import Packet, PacketSideData
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -100,7 +102,8 @@ def scan(path: Path) -> Scan:
     with open_media(path) as container:
         stream = best_video(container, path.name)
         audio = next(iter(container.streams.audio), None)
-        read = picture_reader(stream.codec_context.name, stream.codec_context.extradata)
+        extradata = stream.codec_context.extradata
+        read = picture_reader(stream.codec_context.name, extradata)
         for packet in container.demux([s for s in (stream, audio) if s is not None]):
             if packet.stream is not stream:
                 begin = min(begin, (packet.dts or 0) * Fraction(packet.time_base))
@@ -109,6 +112,9 @@ def scan(path: Path) -> Scan:
                 continue
             if packet.is_corrupt:
                 raise MediaError(f"{path.name}: damaged or cut short at frame {len(pts)}")
+            if packet.has_sidedata("new_extradata") and _new_extradata(packet) != extradata:
+                # A decoder that begins further on would be given those of the beginning.
+                raise MediaError(f"{path.name}: its parameters change at frame {len(pts)}, which is not read yet")
             picture = read(packet)
             time = packet.pts if packet.pts is not None else packet.dts
             if picture.second_field and pts:
@@ -146,6 +152,10 @@ def scan(path: Path) -> Scan:
         codec = audio.codec.canonical_name if audio else None
         both = any(picture.both_fields for picture in pictures)
         return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec, both)
+
+
+def _new_extradata(packet: Packet[Any]) -> bytes:
+    return bytes(PacketSideData.from_packet(packet, "new_extradata"))
 
 
 def _flags(pictures: list[Picture], keys: NDArray[np.bool_]) -> NDArray[np.uint8]:
