@@ -52,6 +52,7 @@ class IndexHeader(msgspec.Struct, rename="camel", kw_only=True):
         pix_fmt: of the decoded pictures, FFmpeg's name.
         codec_tag: four characters by which the original's container calls the codec, for codecs that depend on it.
         bits_per_pixel: of the codec, for those that depend on it; 0 when the container does not say.
+        parameters_change: whether packets bring parameter sets that a decoder keeps, and others must not find there.
     """
 
     codec: str
@@ -70,6 +71,7 @@ class IndexHeader(msgspec.Struct, rename="camel", kw_only=True):
     pix_fmt: str | None = None
     codec_tag: str | None = None
     bits_per_pixel: int = 0
+    parameters_change: bool = False
     version: int = VERSION
 
 

@@ -86,6 +86,9 @@ class _Pool:
 
     @contextmanager
     def lend(self, header: IndexHeader, extradata: bytes | None) -> Iterator[Decoder]:
+        if header.parameters_change:
+            yield Decoder(header, extradata)  # a flush would leave it the parameter sets that it decoded last
+            return
         key = (
             *(header.codec, header.codec_tag, header.bits_per_pixel, extradata),
             *(header.color_space, header.color_range, header.pix_fmt, header.width, header.height),

@@ -25,6 +25,7 @@ class Picture(NamedTuple):
         alone: whether it decodes from the key packet before it although it is shown before that one.
         second_field: whether it completes the picture that the packet before it began.
         both_fields: whether it holds the two fields of a picture, which are coded apart.
+        changed: whether parameter sets hold in it that the extradata has not.
         packed: whether it holds two pictures, the second of which a decoder keeps for the next packet (DivX).
     """
 
@@ -34,6 +35,7 @@ class Picture(NamedTuple):
     alone: bool = False
     second_field: bool = False
     both_fields: bool = False
+    changed: bool = False
     packed: bool = False
 
 
@@ -45,14 +47,15 @@ def picture_reader(codec: str, extradata: bytes | None) -> Callable[[Packet[Any]
         extradata: of the stream; an avcC or hvcC box says how long the NAL units' lengths are, otherwise they are in
             Annex B's byte-stream form.
     """
-    boxed = extradata is not None and len(extradata) > 22 and extradata[0] == 1
+    extradata = extradata or b""
+    boxed = extradata[:1] == b"\x01"  # the first byte of an avcC or hvcC box; Annex B begins with zeros
     if codec == "hevc":
-        size = (extradata[21] & 3) + 1 if extradata and boxed else 0
-        return lambda packet: _hevc(_units(packet, size))
+        size = (extradata[21] & 3) + 1 if boxed and len(extradata) > 21 else 0
+        layout = _Hevc(_boxed_sets(extradata, 22) if boxed else _byte_stream(extradata))
+        return lambda packet: layout.picture(_units(packet, size))
     if codec == "h264":
-        boxed = extradata is not None and len(extradata) > 6 and extradata[0] == 1
-        size = (extradata[4] & 3) + 1 if extradata and boxed else 0
-        reader = _H264(_parameter_sets(extradata) if extradata and boxed else _byte_stream(extradata or b""))
+        size = (extradata[4] & 3) + 1 if boxed and len(extradata) > 4 else 0
+        reader = _H264(_boxed_sets(extradata, 5) if boxed else _byte_stream(extradata))
         return lambda packet: reader.picture(_units(packet, size))
     if codec == "mpeg4":
         return lambda packet: Picture(packed=bytes(packet).count(_VOP) > 1)
@@ -60,7 +63,7 @@ def picture_reader(codec: str, extradata: bytes | None) -> Callable[[Packet[Any]
     return lambda _: known
 
 
-def _units(packet: Packet[Any], length_size: int) -> Iterator[bytes | memoryview]:
+def _units(packet: Packet[Any], length_size: int) -> Iterator[memoryview]:
     return _length_prefixed(memoryview(packet), length_size) if length_size else _byte_stream(bytes(packet))
 
 
@@ -82,15 +85,15 @@ def _byte_stream(data: bytes) -> Iterator[memoryview]:
         begin = end + 3
 
 
-def _parameter_sets(avcc: bytes) -> Iterator[memoryview]:
-    """The sequence and picture parameter sets of an avcC box (ISO/IEC 14496-15, 5.3.3)."""
-    view = memoryview(avcc)
-    at = 6
-    for count in (avcc[5] & 31, None):
-        if count is None:
-            if at >= len(avcc):
-                return
-            count, at = avcc[at], at + 1
+def _boxed_sets(box: bytes, at: int) -> Iterator[memoryview]:
+    """The parameter sets of an avcC (from byte 5) or hvcC (from byte 22) box (ISO/IEC 14496-15, 5.3.3 and 8.3.3)."""
+    view = memoryview(box)
+    hevc = at == 22
+    arrays = box[at] if hevc and at < len(box) else 2  # avcC: those of sequences, and those of pictures
+    at += hevc
+    for _ in range(arrays):
+        count = int.from_bytes(box[at + 1 : at + 3], "big") if hevc else (box[at : at + 1] or b"\0")[0] & 31
+        at += 3 if hevc else 1
         for _ in range(count):
             length = int.from_bytes(view[at : at + 2], "big")
             if length:
@@ -98,16 +101,59 @@ def _parameter_sets(avcc: bytes) -> Iterator[memoryview]:
             at += 2 + length
 
 
+class _Sets:
+    """Which parameter sets hold, by the type of their NAL units, and whether a decoder that begins would have them."""
+
+    def __init__(self, sets: list[tuple[int, bytes]]) -> None:
+        self._initial = _by_kind(sets)
+        self._now = dict(self._initial)
+
+    def take(self, sets: list[tuple[int, bytes]]) -> None:
+        """Of the next packet."""
+        self._carried = _by_kind(sets)
+        self._now |= self._carried
+
+    @property
+    def changed(self) -> bool:
+        return self._now != self._initial
+
+    @property
+    def known(self) -> bool:
+        return self._initial | self._carried == self._now
+
+
+def _by_kind(sets: list[tuple[int, bytes]]) -> dict[int, list[bytes]]:
+    found: dict[int, list[bytes]] = {}
+    for kind, data in sets:
+        found.setdefault(kind, []).append(data.rstrip(b"\0"))  # zeros belong to the next start code
+    return found
+
+
 # -- HEVC ------------------------------------------------------------------------------------------------------------
 
 
-def _hevc(units: Iterable[bytes | memoryview]) -> Picture:
-    for unit in units:
-        kind = unit[0] >> 1 & 63
-        if kind < 32 and len(unit) > 1:  # all slices of a picture have the same
-            # RADL pictures are 6 and 7. The even ones below 16 are not referred to by their own sub-layer.
-            return Picture(16 <= kind <= 21, kind > 14 or kind % 2 == 1, (unit[1] & 7) - 1, kind in (6, 7))
-    return Picture(entry=False)
+class _Hevc:
+    def __init__(self, parameter_sets: Iterable[memoryview]) -> None:
+        self._sets = _Sets([(unit[0] >> 1 & 63, bytes(unit)) for unit in parameter_sets])
+
+    def picture(self, units: Iterable[memoryview]) -> Picture:
+        sets: list[tuple[int, bytes]] = []
+        for unit in units:
+            kind = unit[0] >> 1 & 63
+            if 32 <= kind <= 34:
+                sets.append((kind, bytes(unit)))
+            elif kind < 32 and len(unit) > 1:  # all slices of a picture have the same
+                self._sets.take(sets)
+                # RADL pictures are 6 and 7. The even ones below 16 are not referred to by their own sub-layer.
+                return Picture(
+                    entry=16 <= kind <= 21 and self._sets.known,
+                    referred=kind > 14 or kind % 2 == 1,
+                    layer=(unit[1] & 7) - 1,
+                    alone=kind in (6, 7),
+                    changed=self._sets.changed,
+                )
+        self._sets.take(sets)
+        return Picture(entry=False, changed=self._sets.changed)
 
 
 # -- H.264 -----------------------------------------------------------------------------------------------------------
@@ -120,20 +166,24 @@ class _Sps(NamedTuple):
 
 
 class _H264:
-    def __init__(self, parameter_sets: Iterable[bytes | memoryview]) -> None:
+    def __init__(self, parameter_sets: Iterable[memoryview]) -> None:
+        units = list(parameter_sets)
+        self._sets = _Sets([(unit[0] & 31, bytes(unit)) for unit in units])
         self._sps: dict[int, _Sps] = {}
         self._pps: dict[int, int] = {}
         self._open_field: tuple[int, int] | None = None  # frame_num and parity of a field that waits for its second
-        for unit in parameter_sets:
+        for unit in units:
             self._parameters(unit)
 
-    def picture(self, units: Iterable[bytes | memoryview]) -> Picture:
+    def picture(self, units: Iterable[memoryview]) -> Picture:
         idr = recovers = referred = False
+        sets: list[tuple[int, bytes]] = []
         parities: list[tuple[int, int] | None] = []
         for unit in units:
             kind = unit[0] & 31
             if kind in (7, 8):
                 self._parameters(unit)
+                sets.append((kind, bytes(unit)))
             elif kind == 6:
                 recovers = recovers or _recovers(unit)
             elif 1 <= kind <= 5:
@@ -145,10 +195,16 @@ class _H264:
         second = len(parities) == 1 and self._is_second_field(parities[0])
         if len(parities) != 1:
             self._open_field = None
-        both = len(parities) > 1 and None not in parities
-        return Picture((idr or recovers) and not second, referred or not parities, 0, False, second, both)
+        self._sets.take(sets)
+        return Picture(
+            entry=(idr or recovers) and not second and self._sets.known,
+            referred=referred or not parities,
+            second_field=second,
+            both_fields=len(parities) > 1 and None not in parities,
+            changed=self._sets.changed,
+        )
 
-    def _parameters(self, unit: bytes | memoryview) -> None:
+    def _parameters(self, unit: memoryview) -> None:
         bits = _Bits(bytes(unit[1:]))
         try:
             if unit[0] & 31 == 8:
@@ -168,7 +224,7 @@ class _H264:
         self._open_field = None
         return True
 
-    def _field(self, unit: bytes | memoryview) -> tuple[int, int] | None:
+    def _field(self, unit: memoryview) -> tuple[int, int] | None:
         """frame_num and parity (0 top, 1 bottom) of a slice of a field; None for slices of whole pictures."""
         if not any(sps.fields for sps in self._sps.values()):
             return None
@@ -226,7 +282,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-def _recovers(unit: bytes | memoryview) -> bool:
+def _recovers(unit: memoryview) -> bool:
     """Whether an SEI holds a recovery point from which everything is exact at once.
 
     Where a picture is refreshed little by little (recovery_frame_cnt > 0), or only nearly (exact_match_flag = 0), it

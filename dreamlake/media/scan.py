@@ -147,7 +147,8 @@ def scan(path: Path) -> Scan:
             raise MediaError(f"{path.name}: holds no frames")
         packet_dts = decode_times(packet_pts)
         begin = min(begin, int(packet_dts[0]) * Fraction(stream.time_base or 1))
-        index = _index(stream, first, packet_pts, np.array(durations), packet_flags, displayed)
+        change = any(picture.changed for picture in pictures)
+        index = _index(stream, first, packet_pts, np.array(durations), packet_flags, displayed, change)
         index = _cut(index, packet_pts, packet_bytes)
         codec = audio.codec.canonical_name if audio else None
         both = any(picture.both_fields for picture in pictures)
@@ -214,6 +215,7 @@ def _index(
     durations: NDArray[np.int64],
     flags: NDArray[np.uint8],
     shown: NDArray[np.bool_],
+    parameters_change: bool,
 ) -> FrameIndex:
     """The index of the whole file as one segment; arrays are in decode order."""
     context = stream.codec_context
@@ -233,6 +235,7 @@ def _index(
         pix_fmt=context.pix_fmt,
         codec_tag=_codec_tag(context),
         bits_per_pixel=context.bits_per_coded_sample,
+        parameters_change=parameters_change,
         time_base=(time_base.numerator, time_base.denominator),
         end_pts=end,
         fps=(fps.numerator, fps.denominator),

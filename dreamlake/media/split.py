@@ -88,7 +88,9 @@ class Splitter:
         self._done: list[tuple[bytes, int]] = []
         self._filter: BitStreamFilterContext | None = None
         codec = scanned.index.header.codec
-        self.container = "mp4" if scanned.both_fields else container_for(codec, scanned.audio_codec)
+        # A transport stream takes fields apart, and the first parameter sets are put in front of every key packet.
+        as_it_is = scanned.both_fields or scanned.index.header.parameters_change
+        self.container = "mp4" if as_it_is else container_for(codec, scanned.audio_codec)
         self.init = b""
 
     def segments(self) -> Iterator[Segment]:

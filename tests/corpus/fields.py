@@ -131,11 +131,10 @@ def _write(path: Path, count: int, *, together: bool = False) -> None:
     units = list(fields(count))
     if together:
         units = [(number, units[2 * number][1] + units[2 * number + 1][1]) for number in range(count)]
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        output.start_encoding()  # which would put the encoder's own parameter sets there
-        stream.codec_context.extradata = _parameter_sets()
+    raw = path.with_name(f"raw-{path.stem}.h264")
+    raw.write_bytes(units[0][1])
+    with av.open(str(raw)) as original, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(original.streams.video[0], opaque=True)
         for at, (number, data) in enumerate(units):
             packet = Packet(data)
             packet.stream, packet.time_base = stream, Fraction(1, 90_000)
