@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -139,7 +140,7 @@ def decode_run(index: FrameIndex, run: Run, segments: Sequence[StoredPackets]) -
     """
     wanted = set(run.frames.tolist())
     with _pool.lend(index.header, segments[0].extradata) as decoder:
-        for picture in decoder.pictures(_packets(run, segments)):
+        for picture in _intact(index, run, decoder.pictures(_packets(run, segments))):
             number = picture.pts
             if number is not None and number in wanted:
                 wanted.remove(number)
@@ -148,6 +149,42 @@ def decode_run(index: FrameIndex, run: Run, segments: Sequence[StoredPackets]) -
                 yield number, decoder.pixels(picture, index.header.rotation)
     if wanted:
         raise MediaError(f"frame {min(wanted)} could not be decoded (and {len(wanted) - 1} more)")
+
+
+def _intact(index: FrameIndex, run: Run, pictures: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Pictures in the order in which they come, each held back until all that it may refer to have come.
+
+    A decoder paints over what it cannot read, marks that picture alone, and goes on with it: what refers to it is as
+    wrong, and may come before it.
+
+    Raises:
+        MediaError: a picture that is wanted is damaged, or may refer to one that is.
+    """
+    entry = int(run.packets[0])
+    own = run.packets[(index.packet_entry[run.packets] >= entry) & (index.packet_frame[run.packets] >= 0)]
+    missing = deque(own.tolist())  # in decode order
+    come: set[int] = set()
+    damaged: list[int] = []
+    held: deque[tuple[int, VideoFrame]] = deque()
+    wanted = set(run.frames.tolist())
+    for picture in chain(pictures, [None]):
+        if picture is not None:
+            if picture.pts is None:
+                continue
+            packet = int(index.frame_packet[picture.pts]) if picture.pts >= 0 else -1 - picture.pts
+            if index.packet_entry[packet] < entry:
+                continue  # a leading picture, whose GOP was not decoded
+            held.append((packet, picture))
+            come.add(packet)
+            if picture.is_corrupt:
+                damaged.append(packet)
+            while missing and missing[0] in come:
+                come.remove(missing.popleft())
+        while held and (picture is None or not missing or held[0][0] < missing[0]):
+            packet, ready = held.popleft()
+            if ready.pts in wanted and any(index.packet_entry[packet] <= one <= packet for one in damaged):
+                raise MediaError(f"frame {ready.pts} is damaged, or made from one that is")
+            yield ready
 
 
 def _packets(run: Run, segments: Sequence[StoredPackets]) -> Iterator[Packet[Any]]:
