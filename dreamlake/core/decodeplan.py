@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamlake.core.frameindex import DROPPABLE, FrameIndex
+from dreamlake.core.frameindex import DROPPABLE, SECOND_FIELD, FrameIndex
 
 __all__ = ["Run", "plan_runs"]
 
@@ -72,6 +72,8 @@ def plan_runs(index: FrameIndex, frames: Iterable[int]) -> list[Run]:
 
 def _run(index: FrameIndex, entry: int, wanted: Ints) -> Run:
     last = int(wanted[-1])
+    if last + 1 < len(index.packet_flags) and index.packet_flags[last + 1] & SECOND_FIELD:
+        last += 1
     numbers = np.arange(entry, last + 1)
     needed = (index.packet_flags[entry : last + 1] & DROPPABLE) == 0
     needed[wanted - entry] = True

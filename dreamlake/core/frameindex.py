@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from dreamlake.core.timeline import Timeline
 from dreamlake.errors import IntegrityError
 
-__all__ = ["DROPPABLE", "KEY", "LEADING", "FrameIndex", "IndexHeader"]
+__all__ = ["DROPPABLE", "KEY", "LEADING", "SECOND_FIELD", "FrameIndex", "IndexHeader"]
 
 VERSION = 1
 
-KEY = 1  # decoding may begin here
+KEY = 1  # decoding may begin here, and everything shown after it is exact
 DROPPABLE = 2  # no other packet refers to it
 LEADING = 4  # shown before the key packet it follows: decodes only from the key packet before that one (open GOP)
+SECOND_FIELD = 8  # completes the interlaced picture that the packet before it begins
 
 Ints = NDArray[np.int64]
 
@@ -49,6 +50,9 @@ class IndexHeader(msgspec.Struct, rename="camel", kw_only=True):
         color_space: of the decoded pictures where the packets do not say it (ITU-T H.273 matrix coefficients).
         color_range: 1 limited, 2 full, 0 not said.
         pix_fmt: of the decoded pictures, FFmpeg's name.
+        codec_tag: four characters by which the original's container calls the codec, for codecs that depend on it.
+        bits_per_pixel: of the codec, for those that depend on it; 0 when the container does not say.
+        parameters_change: whether packets bring parameter sets that a decoder keeps, and others must not find there.
     """
 
     codec: str
@@ -65,6 +69,9 @@ class IndexHeader(msgspec.Struct, rename="camel", kw_only=True):
     color_space: int = 2
     color_range: int = 0
     pix_fmt: str | None = None
+    codec_tag: str | None = None
+    bits_per_pixel: int = 0
+    parameters_change: bool = False
     version: int = VERSION
 
 
@@ -75,8 +82,8 @@ class FrameIndex:
     Attributes:
         header: what holds for the whole video.
         pts: (N,) presentation time of each frame in the source's own time base, increasing.
-        frame_packet: (N,) the packet that decodes to each frame.
-        packet_flags: (P,) KEY, DROPPABLE and LEADING of each packet.
+        frame_packet: (N,) the packet that decodes to each frame; the first one where its fields have a packet each.
+        packet_flags: (P,) KEY, DROPPABLE, LEADING and SECOND_FIELD of each packet.
         segment_packet: (S + 1,) the first packet of each segment, and P.
         segment_sha256: (S, 32) uint8 digest of each segment's bytes; (0, 32) for a file that is read as it is.
         segment_size: (S,) bytes of each segment.
@@ -108,10 +115,15 @@ class FrameIndex:
 
     @cached_property
     def packet_frame(self) -> Ints:
-        """(P,) the frame that each packet decodes to; -1 for packets that are decoded and not displayed."""
+        """(P,) the frame that each packet decodes to, or begins; -1 for those that are decoded and not displayed."""
         frames = np.full(len(self.packet_flags), -1, np.int64)
         frames[self.frame_packet] = np.arange(len(self.pts))
         return frames
+
+    @cached_property
+    def has_fields(self) -> bool:
+        """Whether there are pictures whose two fields are packets of their own."""
+        return bool((self.packet_flags & SECOND_FIELD).any())
 
     @cached_property
     def is_key(self) -> NDArray[np.bool_]:

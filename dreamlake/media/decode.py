@@ -7,7 +7,7 @@ is, and goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from dreamlake.core.pixels import AS_STORED, PixelFormat
 from dreamlake.errors import MediaError
 from dreamlake.media import pool
 from dreamlake.media.container import media_errors
+from dreamlake.media.intact import Intact
 from dreamlake.media.stored import StoredPackets
 
 __all__ = ["Decoder", "decode_run", "store", "stored_as"]
@@ -52,6 +53,10 @@ class Decoder:
         self._context.width, self._context.height = header.width, header.height
         if header.pix_fmt:
             self._context.pix_fmt = header.pix_fmt
+        if header.codec_tag:
+            self._context.codec_tag = header.codec_tag
+        if header.bits_per_pixel:
+            self._context.bits_per_coded_sample = header.bits_per_pixel
         if extradata:
             self._context.extradata = extradata
         # A container may know colours that the packets do not carry; what they do carry wins.
@@ -85,7 +90,8 @@ class Decoder:
         if rotation % 180:
             height, width = width, height
         depth = "rgb48le" if form.deep else "rgb24"
-        rgb = self._reformatter.reformat(picture, width=width, height=height, format=depth, threads=1)
+        with media_errors("picture"):
+            rgb = self._reformatter.reformat(picture, width=width, height=height, format=depth, threads=1)
         plane, size = rgb.planes[0], 2 if form.deep else 1
         pixels: Pixels = np.ndarray(
             (rgb.height, rgb.width, 3), f"<u{size}", cast("Any", plane), strides=(plane.line_size, 3 * size, size)
@@ -135,69 +141,89 @@ def decode_run(
         MediaError: a wanted frame did not come out of the decoder.
     """
     header, missing = index.header, set(run.frames.tolist())
-    for number, picture, decoder in _pictures(index, run, segments, threads, missing):
-        if number in missing:
-            if (picture.width, picture.height) != (header.width, header.height):
-                raise MediaError(f"frame {number} is {picture.width}x{picture.height}: the size changes on the way")
-            missing.remove(number)
-            yield number, decoder.pixels(picture, header.rotation, form)
+    for number, picture, damaged, decoder in _pictures(index, run, segments, threads, missing):
+        if number not in missing:
+            continue
+        if damaged:
+            raise MediaError(f"frame {number} is damaged, or made from one that is")
+        if (picture.width, picture.height) != (header.width, header.height):
+            raise MediaError(f"frame {number} is {picture.width}x{picture.height}: the size changes on the way")
+        missing.remove(number)
+        yield number, decoder.pixels(picture, header.rotation, form)
     if missing:
         raise MediaError(f"frame {min(missing)} could not be decoded (and {len(missing) - 1} more)")
 
 
 def _pictures(
     index: FrameIndex, run: Run, segments: Sequence[StoredPackets], threads: int, missing: set[int]
-) -> Iterator[tuple[int, VideoFrame, Decoder]]:
+) -> Iterator[tuple[int, VideoFrame, bool, Decoder]]:
     """The pictures that come out, with their frame numbers, until no frame is missing any more or no packet is left.
 
     The caller takes the frames that it is given out of ``missing``.
     """
     spot, stepping = pool.decoders.find(index, run)
     if spot is None:
-        header, extradata = index.header, segments[0].extradata
-        threads = threads if len(run.packets) > 2 * threads else 1
-        key = (header.codec, extradata, header.color_space, header.color_range, header.width, header.height, threads)
-        decoder = pool.decoders.take(key) or Decoder(header, extradata, threads)
+        # Frame threads take a picture for damaged whose fields come in packets of their own.
+        threads = threads if len(run.packets) > 2 * threads and not index.has_fields else 1
+        key = _kind(index.header, segments[0].extradata, threads)
+        decoder = pool.decoders.take(key) or Decoder(index.header, segments[0].extradata, threads)
+        entry = int(run.packets[0])
+        intact = Intact(index, entry)
         if not stepping:
             for packet in chain(_packets(run.packets, segments), [None]):
-                for picture in decoder.feed(packet):
-                    if picture.pts is not None:
-                        yield picture.pts, picture, decoder
+                for picture in _through(decoder, intact, packet):
+                    yield *picture, decoder
                 if not missing:
                     break
             pool.decoders.give(key, decoder)  # one that failed is not taken back
             return
-        spot = pool.Spot(index, decoder, key, start=int(run.packets[0]), next=int(run.packets[0]))
+        spot = pool.Spot(index, decoder, key, intact, start=entry, next=entry)
     yield from _go_on(spot, run, segments, missing)
 
 
 def _go_on(
     spot: pool.Spot, run: Run, segments: Sequence[StoredPackets], missing: set[int]
-) -> Iterator[tuple[int, VideoFrame, Decoder]]:
+) -> Iterator[tuple[int, VideoFrame, bool, Decoder]]:
     """The same from a decoder that stands before what is missing, which is parked again afterwards."""
     end = segments[-1].first + len(segments[-1].packets)
     # Pictures come out some packets later than they went in; what pushes them out may be asked for next.
     beyond = np.arange(max(int(run.packets[-1]) + 1, spot.next), end)
     packets = _packets(np.concatenate([run.packets[run.packets >= spot.next], beyond]), segments)
-    pictures, spot.ready = spot.ready, {}
+    pictures, spot.ready = spot.ready, []
     last = int(run.frames[-1])
     while True:
-        for number, picture in pictures.items():
-            if number > last:
-                spot.ready[number] = picture
+        for picture in pictures:
+            if picture[0] > last:
+                spot.ready.append(picture)
             else:
-                yield number, picture, spot.decoder
+                yield *picture, spot.decoder
         if not missing or spot.drained:
             break
         packet = next(packets, None)
-        came = spot.decoder.feed(packet)
         spot.drained = packet is None
         if packet is not None:
             spot.next = int(packet.dts or 0) + 1
             spot.inside.add(int(packet.pts or 0))
-        pictures = {picture.pts: picture for picture in came if picture.pts is not None}
-        spot.inside -= pictures.keys()
+        pictures = list(_through(spot.decoder, spot.intact, packet))
+        spot.inside -= {number for number, _, _ in pictures}
     pool.decoders.park(spot)
+
+
+def _through(decoder: Decoder, intact: Intact, packet: Packet[Any] | None) -> Iterator[tuple[int, VideoFrame, bool]]:
+    """Put a packet into a decoder; with None, take out all that is left."""
+    if packet is not None:
+        intact.went_in(int(packet.dts or 0))
+    return intact.came_out(decoder.feed(packet), last=packet is None)
+
+
+def _kind(header: IndexHeader, extradata: bytes | None, threads: int) -> Hashable | None:
+    """What decoders have in common that can stand in for each other; None for one that cannot be used again."""
+    if header.parameters_change:
+        return None  # a flush would leave it the parameter sets that it decoded last
+    return (
+        *(header.codec, header.codec_tag, header.bits_per_pixel, extradata, threads),
+        *(header.color_space, header.color_range, header.pix_fmt, header.width, header.height),
+    )
 
 
 def _packets(numbers: NDArray[np.int64], segments: Sequence[StoredPackets]) -> Iterator[Packet[Any]]:

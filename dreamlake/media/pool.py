@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
     from dreamlake.media.decode import Decoder
+    from dreamlake.media.intact import Intact
 
 __all__ = ["DecoderPool", "Spot", "decoders"]
 
@@ -35,28 +36,32 @@ class Spot:
         index: of the video.
         decoder: that stands there.
         key: of the decoder, for the pool.
+        intact: which of its pictures are whole.
         start: the key packet that it began with.
         next: the packet after the last one that went in.
         inside: frames that went in and have not come out yet.
-        ready: pictures that came out and that nobody has asked for so far, by their frame number.
+        ready: pictures that came out and that nobody has asked for so far, with the numbers of their frames, and
+            whether they are damaged.
         drained: whether nothing more can go in.
     """
 
     index: FrameIndex
     decoder: Decoder
-    key: Hashable
+    key: Hashable | None
+    intact: Intact
     start: int
     next: int
     inside: set[int] = field(default_factory=set)
-    ready: dict[int, VideoFrame] = field(default_factory=dict)
+    ready: list[tuple[int, VideoFrame, bool]] = field(default_factory=list)
     drained: bool = False
 
     def leads_to(self, index: FrameIndex, run: Run) -> bool:
         """Whether going on from here gives the frames of a run, exactly and sooner than from its key packet."""
         if index is not self.index or not self.start <= run.packets[0] <= self.next:
             return False
+        ready = {number for number, _, _ in self.ready}
         for frame, packet in zip(run.frames.tolist(), index.frame_packet[run.frames].tolist(), strict=True):
-            if frame not in self.ready and (self.drained or (frame not in self.inside and packet < self.next)):
+            if frame not in ready and (self.drained or (frame not in self.inside and packet < self.next)):
                 return False
         return True
 
@@ -75,7 +80,7 @@ class DecoderPool:
         self._parked: list[Spot] = []
         self._last: WeakKeyDictionary[FrameIndex, tuple[int, int]] = WeakKeyDictionary()
 
-    def take(self, key: Hashable) -> Decoder | None:
+    def take(self, key: Hashable | None) -> Decoder | None:
         """An idle decoder of this kind, if there is one."""
         with self._lock:
             for decoder in reversed(self._idle):
@@ -84,8 +89,10 @@ class DecoderPool:
                     return decoder
             return None
 
-    def give(self, key: Hashable, decoder: Decoder) -> None:
-        """Keep a decoder for later, ready for other packets."""
+    def give(self, key: Hashable | None, decoder: Decoder) -> None:
+        """Keep a decoder for later, ready for other packets; without a key it is not kept."""
+        if key is None:
+            return
         decoder.reset()
         with self._lock:
             self._idle[decoder] = key

@@ -5,19 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from av.packet import Packet, PacketSideData
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from dreamlake.core.frameindex import DROPPABLE, KEY, LEADING, FrameIndex, IndexHeader
+from dreamlake.core.frameindex import DROPPABLE, KEY, LEADING, SECOND_FIELD, FrameIndex, IndexHeader
 from dreamlake.core.segments import decode_times, plan_segments
 from dreamlake.errors import MediaError
 from dreamlake.media.container import best_video, open_media
-from dreamlake.media.nal import droppable_test
+from dreamlake.media.nal import Picture, picture_reader
 
 __all__ = ["Scan", "check_video", "scan"]
+
+# Matrix coefficients of ITU-T H.273 that FFmpeg's scaler refuses.
+NOT_CONVERTED = {
+    **{number: f"matrix {number}, which is reserved" for number in (3, *range(15, 256))},
+    8: "YCgCo",
+    10: "BT.2020 with constant luminance",
+    11: "SMPTE 2085",
+    14: "ICtCp",
+    12: "derived from the primaries",
+    13: "derived from the primaries, with constant luminance",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +46,7 @@ class Scan:
         demuxed_pts: (P,) the times that the demuxer gives, by which packets are found again in the file.
         begin: seconds of the earliest decoding time of any stream; below zero where frames are reordered.
         audio_codec: of the first audio stream; None when there is none.
+        both_fields: whether packets hold two fields each, which a transport stream would take apart.
     """
 
     index: FrameIndex
@@ -41,6 +56,7 @@ class Scan:
     demuxed_pts: NDArray[np.int64]
     begin: Fraction
     audio_codec: str | None
+    both_fields: bool
 
 
 def check_video(path: Path) -> None:
@@ -62,6 +78,9 @@ def _first_frame(path: Path) -> VideoFrame:
     """The first picture: what a decoder knows and the container does not say."""
     with open_media(path) as container:
         for frame in container.decode(best_video(container, path.name)):
+            if not frame.format.is_rgb and frame.colorspace in NOT_CONVERTED:
+                name = NOT_CONVERTED[frame.colorspace]
+                raise MediaError(f"{path.name}: its colours are coded as {name}, which cannot be converted to RGB yet")
             return frame
     raise MediaError(f"{path.name}: not one frame can be decoded")
 
@@ -75,14 +94,16 @@ def scan(path: Path) -> Scan:
     pts: list[int] = []
     durations: list[int] = []
     sizes: list[int] = []
-    flags: list[int] = []
+    keys: list[bool] = []
     shown: list[bool] = []
+    pictures: list[Picture] = []
     begin = Fraction(0)
     first = _first_frame(path)
     with open_media(path) as container:
         stream = best_video(container, path.name)
         audio = next(iter(container.streams.audio), None)
-        droppable = droppable_test(stream.codec_context.name, stream.codec_context.extradata)
+        extradata = stream.codec_context.extradata
+        read = picture_reader(stream.codec_context.name, extradata)
         for packet in container.demux([s for s in (stream, audio) if s is not None]):
             if packet.stream is not stream:
                 begin = min(begin, (packet.dts or 0) * Fraction(packet.time_base))
@@ -91,62 +112,100 @@ def scan(path: Path) -> Scan:
                 continue
             if packet.is_corrupt:
                 raise MediaError(f"{path.name}: damaged or cut short at frame {len(pts)}")
+            if packet.has_sidedata("new_extradata") and _new_extradata(packet) != extradata:
+                # A decoder that begins further on would be given those of the beginning.
+                raise MediaError(f"{path.name}: its parameters change at frame {len(pts)}, which is not read yet")
+            picture = read(packet)
             time = packet.pts if packet.pts is not None else packet.dts
+            if picture.second_field and pts:
+                time = pts[-1]
+                durations[-1] = 0  # of a field alone, in some containers
             if time is None:
                 raise MediaError(f"{path.name}: frame {len(pts)} has no time")
             pts.append(time)
             durations.append(packet.duration or 0)
             sizes.append(packet.size)
-            shown.append(not packet.is_discard)
-            flags.append(KEY * packet.is_keyframe | DROPPABLE * droppable(packet))
+            shown.append(not packet.is_discard and not picture.second_field)
+            keys.append(packet.is_keyframe)
+            pictures.append(picture)
         # The header's own count would be of no use here: it counts what an edit list leaves out.
         expected = sum(1 for entry in stream.index_entries if entry.size) if "mp4" in container.format.name else 0
         if expected > len(pts):
             raise MediaError(f"{path.name}: cut short: {len(pts)} of {expected} frames are there")
         demuxed, packet_bytes = np.array(pts, np.int64), np.array(sizes, np.int64)
-        packet_pts, packet_flags, displayed = demuxed.copy(), np.array(flags, np.uint8), np.array(shown, np.bool_)
-        if container.format.name == "avi" and not (packet_flags & KEY).all():
+        packet_pts, displayed = demuxed.copy(), np.array(shown, np.bool_)
+        packet_flags = _flags(pictures, np.array(keys, np.bool_))
+        if container.format.name == "avi" and not all(keys):
             # An AVI has no presentation times: FFmpeg repeats the decoding times, and only a decoder knows the order.
             order = _display_order(path)
             packet_pts[order] = np.sort(packet_pts[order])
             displayed[:] = False
             displayed[order] = True
-        _hide_undecodable(packet_pts, packet_flags, displayed)
+        _mark_leading(packet_pts, packet_flags, np.array([picture.alone for picture in pictures], np.bool_))
+        _hide_undecodable(path, packet_flags, displayed)
         if not displayed.any():
             raise MediaError(f"{path.name}: holds no frames")
         packet_dts = decode_times(packet_pts)
         begin = min(begin, int(packet_dts[0]) * Fraction(stream.time_base or 1))
-        index = _index(stream, first, packet_pts, np.array(durations), packet_flags, displayed)
+        change = any(picture.changed for picture in pictures)
+        index = _index(stream, first, packet_pts, np.array(durations), packet_flags, displayed, change)
         index = _cut(index, packet_pts, packet_bytes)
         codec = audio.codec.canonical_name if audio else None
-        return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec)
+        both = any(picture.both_fields for picture in pictures)
+        return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec, both)
 
 
-def _display_order(path: Path) -> list[int]:
-    """The packets that decode to a picture, in the order in which the pictures are shown."""
+def _new_extradata(packet: Packet[Any]) -> bytes:
+    return bytes(PacketSideData.from_packet(packet, "new_extradata"))
+
+
+def _flags(pictures: list[Picture], keys: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """What the index says of each packet; the leading ones are not marked yet."""
+    entry, referred, second = (
+        np.array([getattr(picture, name) for picture in pictures], np.bool_)
+        for name in ("entry", "referred", "second_field")
+    )
+    layer = np.array([picture.layer for picture in pictures])
+    # A field is not left out without the other one, and the highest sub-layer is referred to by no higher one.
+    paired = second | np.append(second[1:], False)
+    droppable = ~referred & ~paired & (layer == layer.max(initial=0))
+    if any(picture.packed for picture in pictures):
+        entry[1:] = False  # what is in a packet depends on the packets before it
+    flags: NDArray[np.uint8] = (
+        KEY * (keys & entry).astype(np.uint8) + DROPPABLE * droppable + SECOND_FIELD * second
+    ).astype(np.uint8)
+    return flags
+
+
+def _display_order(path: Path, packets: int | None = None) -> list[int]:
+    """The packets, of the first ``packets``, that decode to a picture, in the order in which the pictures are shown."""
     order: list[int] = []
     with open_media(path) as container:
         stream = best_video(container, path.name)
         number = 0
         for packet in container.demux(stream):
+            if packet.size and number == packets:
+                order += _numbers(stream.codec_context.decode(None))
+                break
             if packet.size:
                 packet.pts = packet.dts = number
                 number += 1
-            order += [
-                picture.pts
-                for picture in stream.codec_context.decode(packet if packet.size else None)
-                if picture.pts is not None
-            ]
+            order += _numbers(stream.codec_context.decode(packet if packet.size else None))
     return order
 
 
-def _hide_undecodable(pts: NDArray[np.int64], flags: NDArray[np.uint8], shown: NDArray[np.bool_]) -> None:
-    """A file that was cut out of a longer one begins with packets that refer to what is gone; no decoder shows them."""
+def _numbers(frames: list[VideoFrame]) -> list[int]:
+    return [frame.pts for frame in frames if frame.pts is not None]
+
+
+def _hide_undecodable(path: Path, flags: NDArray[np.uint8], shown: NDArray[np.bool_]) -> None:
+    """A file that was cut out of a longer one begins with packets that refer to what is gone: ask a decoder which."""
     keys = np.flatnonzero(flags & KEY)
-    if len(keys):
-        first, second = keys[0], keys[1] if len(keys) > 1 else len(pts)
-        number = np.arange(len(pts))
-        shown &= (number >= first) & ~((number < second) & (pts < pts[first]))
+    second = int(keys[1]) if len(keys) > 1 else len(flags)
+    if not flags[0] & KEY or (flags[:second] & LEADING).any():
+        decoded = np.zeros(len(flags), np.bool_)
+        decoded[_display_order(path, second)] = True
+        shown[:second] &= decoded[:second]
 
 
 def _index(
@@ -156,10 +215,10 @@ def _index(
     durations: NDArray[np.int64],
     flags: NDArray[np.uint8],
     shown: NDArray[np.bool_],
+    parameters_change: bool,
 ) -> FrameIndex:
     """The index of the whole file as one segment; arrays are in decode order."""
     context = stream.codec_context
-    _mark_leading(pts, flags)
     displayed = np.flatnonzero(shown)
     frame_packet = displayed[np.argsort(pts[displayed], kind="stable")]
     frame_pts = pts[frame_packet]
@@ -174,6 +233,9 @@ def _index(
         color_space=first.colorspace,
         color_range=first.color_range,
         pix_fmt=context.pix_fmt,
+        codec_tag=_codec_tag(context),
+        bits_per_pixel=context.bits_per_coded_sample,
+        parameters_change=parameters_change,
         time_base=(time_base.numerator, time_base.denominator),
         end_pts=end,
         fps=(fps.numerator, fps.denominator),
@@ -188,6 +250,14 @@ def _index(
         np.zeros((0, 32), np.uint8),
         np.zeros(0, np.int64),
     )
+
+
+def _codec_tag(context: VideoCodecContext) -> str | None:
+    try:
+        tag = context.codec_tag
+    except UnicodeDecodeError:  # a number, and no letters
+        return None
+    return tag if tag.strip("\0") else None
 
 
 def _cut(index: FrameIndex, pts: NDArray[np.int64], packet_bytes: NDArray[np.int64]) -> FrameIndex:
@@ -208,14 +278,14 @@ def _cut(index: FrameIndex, pts: NDArray[np.int64], packet_bytes: NDArray[np.int
     )
 
 
-def _mark_leading(pts: NDArray[np.int64], flags: NDArray[np.uint8]) -> None:
+def _mark_leading(pts: NDArray[np.int64], flags: NDArray[np.uint8], alone: NDArray[np.bool_]) -> None:
     """Flag packets that follow a key packet and are shown before it: they may refer to the GOP before (open GOP)."""
     keys = np.flatnonzero(flags & KEY)
     if not len(keys):
         return
     nth = np.searchsorted(keys, np.arange(len(pts)), side="right") - 1
     after_key = nth >= 0
-    leading = after_key & (pts < pts[keys[np.maximum(nth, 0)]])
+    leading = after_key & ~alone & (pts < pts[keys[np.maximum(nth, 0)]])
     flags[leading] |= LEADING
 
 

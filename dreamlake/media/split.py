@@ -87,7 +87,10 @@ class Splitter:
         self.transcoded_from = transcoded_from
         self._done: list[tuple[bytes, int]] = []
         self._filter: BitStreamFilterContext | None = None
-        self.container = container_for(scanned.index.header.codec, scanned.audio_codec)
+        codec = scanned.index.header.codec
+        # A transport stream takes fields apart, and the first parameter sets are put in front of every key packet.
+        as_it_is = scanned.both_fields or scanned.index.header.parameters_change
+        self.container = "mp4" if as_it_is else container_for(codec, scanned.audio_codec)
         self.init = b""
 
     def segments(self) -> Iterator[Segment]:
@@ -157,6 +160,7 @@ class Splitter:
         if self._filter is None:
             name = _TO_BYTE_STREAM[self._scan.index.header.codec]
             self._filter = BitStreamFilterContext(f"{name},dump_extra=freq=keyframe", video)
+            packet.is_keyframe = True  # the first one, key or not: a decoder begins with it
         return self._filter.filter(packet)
 
     def _finish(self, path: Path, number: int, packets: int) -> Segment:

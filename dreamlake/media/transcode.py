@@ -14,9 +14,11 @@ from typing import Any
 import av
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
+from av.codec.context import Flags
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.format import VideoFormat
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -117,6 +119,9 @@ class _Pictures(_Track):
 
     def take(self, packet: Packet[Any] | None) -> Iterator[Packet[Any]]:
         for picture in self._decoder.decode(packet):
+            if picture.interlaced_frame and not self._stream.codec_context.is_open:
+                # Colours of an interlaced picture are interpolated within its fields.
+                self._stream.codec_context.flags |= Flags.interlaced_dct | Flags.interlaced_me
             frame = self._reformatter.reformat(picture, format=self._format, threads=1, **self._colours)
             frame.pts, frame.time_base = picture.pts, self._time_base
             frame.pict_type = PictureType.NONE  # the encoder places its own key frames
@@ -155,10 +160,11 @@ class _Sound(_Track):
 def _pixel_format(original: str, size: tuple[int, int]) -> str:
     """The H.264 pixel format that keeps the original's colour detail; 8 bits, because few decoders take more."""
     width, height = size
+    form = VideoFormat(original or "yuv420p")
     # Full range keeps its name; and where chroma has half the samples, sizes have to be even.
     yuv = "yuvj" if original.startswith("yuvj") else "yuv"
-    if "444" in original or original.startswith(("rgb", "bgr", "gbr", "pal")) or width % 2:
+    grey = len(form.components) < 3 and not form.has_palette
+    halved = grey or form.chroma_width(8) < 8, grey or form.chroma_height(8) < 8
+    if form.is_rgb or form.has_palette or not halved[0] or width % 2:
         return f"{yuv}444p"
-    if "422" in original:
-        return f"{yuv}422p"
-    return f"{yuv}444p" if height % 2 else f"{yuv}420p"
+    return f"{yuv}420p" if halved[1] and height % 2 == 0 else f"{yuv}422p"

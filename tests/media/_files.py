@@ -52,16 +52,3 @@ def write_pictures(clip: Clip, path: Path, pictures: Iterable[NDArray[np.uint8]]
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return path
-
-
-def psnr(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio of two pictures in dB."""
-    error = float(np.mean((one.astype(np.float32) - two.astype(np.float32)) ** 2))
-    return 10 * np.log10(255**2 / error) if error else float("inf")
-
-
-def nearest(copies: Pictures, originals: Pictures) -> NDArray[np.int64]:
-    """For each copy, the number of the original that it is most like."""
-    one, two = (np.stack([picture.ravel() for picture in some]).astype(np.float64) for some in (copies, originals))
-    distance = (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2 * one @ two.T
-    return distance.argmin(1)

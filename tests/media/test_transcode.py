@@ -14,8 +14,9 @@ from dreamlake.media.scan import Scan, scan
 from dreamlake.media.split import Splitter
 from dreamlake.media.transcode import needs_rewrite, rewrite
 from tests.clips import TRANSCODED, X264, Clip, decode_plain, pictures, plain_times
+from tests.corpus.oracle import nearest, psnr
 
-from ._files import nearest, psnr, write_pictures
+from ._files import write_pictures
 
 MPEG4 = Clip(codec="mpeg4", options={"b": "4M"}, suffix=".avi")
 MJPEG = Clip(codec="mjpeg", pix_fmt="yuvj420p", options={"q": "2"}, suffix=".mov")

@@ -1,0 +1,81 @@
+# Generated from tests/_async/test_corpus.py by scripts/unasync.py. Edit that file, then run it.
+"""The first promise where it is hard to keep: every trap of tests/corpus, in place and from a lake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import dreamlake as dl
+from tests.corpus import TRAPS, make
+from tests.corpus.oracle import nearest, plain, psnr
+
+UPLOADED = [name for name, trap in TRAPS.items() if trap.suffix != ".ts"]  # no type of its own in a lake
+
+
+def check_frames(video: dl.Video, path: Path, name: str) -> None:
+    """Every frame, however it is asked for, and every time equal those of a plain decode."""
+    expected, times = plain(path, TRAPS[name].stream)
+    count = len(expected)
+    assert video.frames == count
+    assert video.frames == len(video)
+    if count:
+        assert (video.height, video.width) == expected[0].shape[:2]
+
+    for number in np.random.default_rng(count).permutation(count)[:16].tolist():
+        assert np.array_equal(video[number].numpy(), expected[number]), f"frame {number}"
+    assert np.array_equal(video[-1].numpy(), expected[-1])
+
+    same(video.numpy(keepdims=True), expected)
+    forwards = [picture for picture in video.iterator()]
+    same(forwards, expected)
+    backwards = [picture for picture in video[::-1].iterator()]
+    same(backwards, expected[::-1])
+    same(video[3::5].numpy(keepdims=True), expected[3::5])
+    check_times(video, times)
+
+
+def same(pictures: NDArray[np.uint8] | list[NDArray[np.uint8]], expected: list[NDArray[np.uint8]]) -> None:
+    assert len(pictures) == len(expected)
+    different = [n for n, (one, two) in enumerate(zip(pictures, expected, strict=True)) if not np.array_equal(one, two)]
+    assert different == []
+
+
+def check_times(video: dl.Video, times: list[float]) -> None:
+    for number, seconds in enumerate(times):
+        assert video[number].st == pytest.approx(seconds, abs=1e-6)
+        following = next((later for later in times[number:] if later > seconds), None)
+        last = max(n for n, time in enumerate(times) if time <= seconds)
+        assert video[seconds] == video[last], f"at {seconds} s"
+        if following is not None:
+            assert video[(seconds + following) / 2] == video[last]
+    assert video.duration > times[-1]
+    assert video.fps > 0
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_in_place(corpus: Path, name: str) -> None:
+    path = make(name, corpus)
+    check_frames(dl.load_video(path), path, name)
+
+
+@pytest.mark.parametrize("name", [name for name in UPLOADED if not TRAPS[name].transcoded])
+def test_from_a_lake(_home: Path, corpus: Path, name: str) -> None:
+    path = make(name, corpus)
+    check_frames(dl.upload(path, prefix="/corpus", progress=False), path, name)
+
+
+@pytest.mark.parametrize("name", [name for name in UPLOADED if TRAPS[name].transcoded])
+def test_what_a_lake_writes_anew(_home: Path, corpus: Path, name: str) -> None:
+    """Close to the original's picture, and closer to it than to any other."""
+    path = make(name, corpus)
+    expected, times = plain(path, TRAPS[name].stream)
+    video = dl.upload(path, prefix="/corpus", progress=False)
+    assert video.frames == len(expected)
+    check_times(video, times)
+    pictures = list(video.numpy(keepdims=True))
+    assert min(map(psnr, pictures, expected)) > 35
+    assert nearest(pictures, expected).tolist() == list(range(len(expected)))
