@@ -241,9 +241,10 @@ class Selection:
         seconds = _positive(seconds)
         if not len(self):
             return []
+        times = self._times(timeline)
         if not len(keys):
             return [self]
-        times = self._times(timeline)
+        keys = keys[np.unique(times[keys], return_index=True)[1]]  # of a frame that is repeated the first
         at = times[keys] - self.st
         # A key frame is a cut where one of the cuts falls nearer to it than to its neighbours.
         between = np.concatenate([[0.0], (at[1:] + at[:-1]) / 2, [self.et - self.st]])
