@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 MAX_SAMPLES = 10_000_000  # a slip such as clip[::1e-9] shall be an error and not fill the memory
+MAX_INT = 2**63 - 1
 HOW = "a clip is indexed by a frame (int), a time (float), a slice or a list of either"
 
 
@@ -103,7 +105,7 @@ class Selection:
             if not -len(self) <= index < len(self):
                 raise FrameIndexError(f"frame {index} is outside of a clip of {len(self)} frames")
             return self._of(timeline, self.frames[index])
-        within = self._on_display(timeline, index) if _are_times(index) else _checked(index.astype(np.int64), len(self))
+        within = self._on_display(timeline, index) if _are_times(index) else _checked(index, len(self))
         return self._of(timeline, self.numbers[within])
 
     def on_display(self, timeline: Timeline, seconds: Any) -> Selection:
@@ -117,13 +119,14 @@ class Selection:
             FrameIndexError: a time outside of the clip.
             UsageError: not a finite number.
         """
-        if isinstance(seconds, list | range) or getattr(seconds, "ndim", None):
-            index = as_index(seconds, -1)  # no mask has this length
-            return self.select(timeline, np.asarray(index, np.float64))
-        number = _number(seconds)
-        if number is None:
-            raise UsageError("a time is a number of seconds, not None")
-        return self.select(timeline, float(number))
+        if isinstance(seconds, list | range):
+            return self.select(timeline, np.array([_seconds(item) for item in seconds], np.float64))
+        if getattr(seconds, "ndim", None):
+            array = _as_array(seconds)
+            if array.dtype.kind not in "iuf":
+                raise UsageError(f"a time is a number of seconds, not {seconds!r}")
+            return self.select(timeline, array.astype(np.float64))
+        return self.select(timeline, _seconds(seconds))
 
     def _slice(self, timeline: Timeline, key: slice) -> Selection:
         bounds: list[Any] = [_number(bound) for bound in (key.start, key.stop, key.step)]
@@ -140,11 +143,11 @@ class Selection:
         return self if whole else self._of(timeline, frames)
 
     def _time_slice(self, timeline: Timeline, start: float | None, stop: float | None) -> Selection:
+        times = self._times(timeline)
         st, et = (self._clamp(bound, default) for bound, default in ((start, self.st), (stop, self.et)))
         if et < st - SNAP or (st >= self.et - SNAP and st > self.st + SNAP) or not len(self):
             return Selection(range(0), st, st)
         et = max(st, et)  # bounds that are equal but for rounding
-        times = self._times(timeline)
         first, last = np.searchsorted(times, [st - SNAP, et - SNAP]).tolist()
         if last <= first:
             first = max(int(np.searchsorted(times, st + SNAP)) - 1, 0)
@@ -155,13 +158,15 @@ class Selection:
         """The frames of ``parent`` that are on display every ``step`` seconds of this clip."""
         if step <= 0:
             raise UsageError(f"a step in seconds goes forward, not {step:g}; clip[::-1] turns frames around")
-        count = math.ceil((self.et - self.st - SNAP) / step)
+        count = (self.et - self.st - SNAP) / step
         if count > MAX_SAMPLES:
-            raise UsageError(f"every {step:g} s of {self.et - self.st:.6g} s are {count:,} frames; that is a slip")
+            raise UsageError(f"every {step:g} s of {self.et - self.st:.6g} s are {count:,.0f} frames; that is a slip")
         if not len(self):
             return self
-        at = self.st - parent.st + np.arange(max(count, 1), dtype=np.float64) * step
-        within = parent._on_display(timeline, at)
+        at = self.st - parent.st + np.arange(max(math.ceil(count), 1), dtype=np.float64) * step
+        inside = parent.st + at < self.et - SNAP  # where the last one is as near to the end as numbers round
+        inside[0] = True
+        within = parent._on_display(timeline, at[inside])
         return Selection(_compact(parent.numbers[within]), self.st, self.et)
 
     def _on_display(self, timeline: Timeline, seconds: Floats) -> Ints:
@@ -236,9 +241,10 @@ class Selection:
         seconds = _positive(seconds)
         if not len(self):
             return []
+        times = self._times(timeline)
         if not len(keys):
             return [self]
-        times = self._times(timeline)
+        keys = keys[np.unique(times[keys], return_index=True)[1]]  # of a frame that is repeated the first
         at = times[keys] - self.st
         # A key frame is a cut where one of the cuts falls nearer to it than to its neighbours.
         between = np.concatenate([[0.0], (at[1:] + at[:-1]) / 2, [self.et - self.st]])
@@ -275,9 +281,9 @@ def as_index(key: Any, length: int) -> int | float | Ints | Floats:
             raise UsageError(f"{HOW}, not both in one list" if None not in numbers else f"{HOW}, not None")
         if numbers and isinstance(numbers[0], float):
             return np.array(numbers, np.float64)
-        return np.array(numbers, np.int64)
+        return _frame_numbers(np.array(numbers, object))
     if getattr(key, "ndim", None):
-        return _array(np.asarray(key), key, length)
+        return _array(_as_array(key), key, length)
     number = _number(key)
     if number is None:
         raise UsageError(f"{HOW}, not None")
@@ -304,7 +310,7 @@ def positions_of(key: Any, length: int, what: str) -> range | Ints | int:
     index = as_index(key, length)
     if isinstance(index, float) or (isinstance(index, np.ndarray) and _are_times(index)):
         raise UsageError(f"{what}s are counted in whole numbers, not {key!r}")
-    within = _checked(np.atleast_1d(np.asarray(index, np.int64)), length, what)
+    within = _checked(np.array([index]) if isinstance(index, int) else index, length, what)
     return int(within[0]) if isinstance(index, int) else within
 
 
@@ -319,19 +325,33 @@ def _array(array: NDArray[Any], key: Any, length: int) -> Ints | Floats:
                 raise UsageError(f"a mask of {len(array)} for a length of {length}")
             return np.flatnonzero(array)
         if array.dtype.kind in "iu":
-            return array.astype(np.int64)
+            return _frame_numbers(array)
         if array.dtype.kind == "f" and bool(np.isfinite(array).all()):
             return array.astype(np.float64)
     raise UsageError(f"{HOW}, not {key!r}")
 
 
-def _checked(index: Ints, length: int, what: str = "frame") -> Ints:
+def _as_array(key: Any) -> NDArray[Any]:
+    """numpy's and torch's arrays as numpy's."""
+    try:
+        return np.asarray(key.detach() if hasattr(key, "detach") else key)
+    except (RuntimeError, TypeError) as error:  # a type that numpy has not, or another device
+        raise UsageError(f"{HOW}, not {type(key).__name__} ({error})") from None
+
+
+def _frame_numbers(array: NDArray[Any]) -> Ints:
+    """Whole numbers as int64, and as objects where one does not fit: it is outside of any clip, and shall be named."""
+    fits = not len(array) or (array.min() >= -MAX_INT and array.max() <= MAX_INT)
+    return array.astype(np.int64 if fits else object)
+
+
+def _checked(index: NDArray[Any], length: int, what: str = "frame") -> Ints:
     """Positions counted from the start, or an error that names the first one outside."""
     outside = (index < -length) | (index >= length)
     if outside.any():
         whole = "a clip of" if what == "frame" else "an array of"
         raise FrameIndexError(f"{what} {index[outside][0]} is outside of {whole} {length} {what}s")
-    return np.where(index < 0, index + length, index)
+    return np.where(index < 0, index + length, index).astype(np.int64)
 
 
 def _compact(frames: range | Ints) -> range | Ints:
@@ -354,9 +374,17 @@ def _unpack(packed: bytes, st: float, et: float) -> Selection:
 
 
 def _positive(seconds: Any) -> float:
-    number = _number(seconds)
-    if number is None or number <= 0:
-        raise UsageError(f"a chunk has a length in seconds above 0, not {seconds!r}")
+    with suppress(UsageError):
+        length = _seconds(seconds)
+        if length > SNAP:
+            return length
+    raise UsageError(f"a chunk is more than {SNAP:g} seconds long, not {seconds!r}")
+
+
+def _seconds(value: Any) -> float:
+    number = _number(value)
+    if number is None or abs(number) > sys.float_info.max:
+        raise UsageError(f"a time is a number of seconds, not {value!r}")
     return float(number)
 
 
