@@ -227,12 +227,12 @@ def _index(
     fps = _fps(len(frame_pts), (end - int(frame_pts[0])) * time_base, stream.average_rate)
     header = IndexHeader(
         codec=context.codec.canonical_name,
-        width=context.width,
-        height=context.height,
+        width=first.width,  # a container may have another size, or none
+        height=first.height,
         rotation=-first.rotation // 90 * 90 % 360,
         color_space=first.colorspace,
         color_range=first.color_range,
-        pix_fmt=context.pix_fmt,
+        pix_fmt=first.format.name,
         codec_tag=_codec_tag(context),
         bits_per_pixel=context.bits_per_coded_sample,
         parameters_change=parameters_change,
