@@ -78,3 +78,36 @@ async def test_what_a_lake_writes_anew(_home: Path, corpus: Path, name: str) -> 
     pictures = list(await video.numpy(keepdims=True))
     assert min(map(psnr, pictures, expected)) > 35
     assert nearest(pictures, expected).tolist() == list(range(len(expected)))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "fps", "duration"),
+    [
+        ("turned-90", (64, 96), 30, 40 / 30),
+        ("turned-180", (96, 64), 30, 40 / 30),
+        ("turned-270", (64, 96), 30, 40 / 30),
+        ("turned-90-mkv", (64, 96), 30, 1.333),
+        ("pixels-not-square", (96, 64), 30, 40 / 30),  # as they are stored
+        ("h264-444-odd", (97, 65), 30, 40 / 30),
+        ("h264-cropped", (98, 66), 30, 40 / 30),
+        ("mkv-wrong-size", (96, 64), 30, 1.333),
+        ("ntsc-film-mp4", (96, 64), 24000 / 1001, 40 * 1001 / 24000),
+        ("ntsc-film-mkv", (96, 64), 24000 / 1001, 1.668),
+        ("ntsc-mp4", (96, 64), 30000 / 1001, 40 * 1001 / 30000),
+        ("fps-1000", (96, 64), 1000, 0.06),
+        ("still-at-the-end", (96, 64), 40 / (340 / 30), 340 / 30),
+        ("one-frame", (96, 64), 30, 1 / 30),
+        ("mp4-start-time", (96, 64), 30, 50 / 30),  # from the first frame on
+        ("mp4-ends-early", (96, 64), 30, 25 / 30),
+        ("sound-longer", (96, 64), 30, 40 / 30),
+        ("sound-first", (96, 64), 30, 70 / 30),
+        ("h264-mbaff", (96, 64), 30, 40 / 30),
+    ],
+)
+async def test_facts(corpus: Path, name: str, size: tuple[int, int], fps: float, duration: float) -> None:
+    video = await adl.load_video(make(name, corpus))
+    assert (video.width, video.height) == size
+    assert video.fps == pytest.approx(fps, rel=1e-3)
+    assert (video.st, video.et) == (0, video.duration)
+    assert video.duration == pytest.approx(duration, abs=1e-3)
+    assert (await video.image).size == size
