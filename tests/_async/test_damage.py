@@ -75,14 +75,14 @@ async def test_cut_short(corpus: Path, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", IN_A_LAKE)
-async def test_cut_short_and_uploaded(fresh_lake: Path, corpus: Path, tmp_path: Path, name: str) -> None:
+async def test_cut_short_and_uploaded(_home: Path, corpus: Path, tmp_path: Path, name: str) -> None:
     whole = make(name, corpus)
     data = whole.read_bytes()
     for number, part in enumerate((2, 10, 18)):
         path = tmp_path / f"{number}{whole.suffix}"
         path.write_bytes(data[: len(data) * part // 20])
         try:
-            video = await adl.upload(path, progress=False)
+            video = await adl.upload(path, prefix="/damage", progress=False)
         except DreamlakeError:
             continue
         expected = shown(path)
@@ -142,12 +142,12 @@ async def test_a_bit_in_a_picture(tmp_path: Path, suffix: str) -> None:
     assert errors > 0, "no bit did any harm, and this test says nothing"
 
 
-async def test_a_size_that_changes(fresh_lake: Path, tmp_path: Path) -> None:
+async def test_a_size_that_changes(_home: Path, tmp_path: Path) -> None:
     path = tmp_path / "sizes.mkv"
     joined(path, "libx264", (PLAIN, SIZE), (PLAIN, (128, 96)), count=30)
     expected = shown(path)
     assert [picture.shape for picture in expected] == [(64, 96, 3)] * 30 + [(96, 128, 3)] * 30
-    for video in (await adl.load_video(path), await adl.upload(path, progress=False)):
+    for video in (await adl.load_video(path), await adl.upload(path, prefix="/damage", progress=False)):
         assert (video.frames, video.width, video.height) == (60, 96, 64)
         assert np.array_equal(await video[:30].numpy(), np.stack(expected[:30]))
         for clip in (video[30], video[59], video[25:35], video):
