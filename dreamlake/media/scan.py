@@ -135,8 +135,10 @@ def scan(path: Path) -> Scan:
         demuxed, packet_bytes = np.array(pts, np.int64), np.array(sizes, np.int64)
         packet_pts, displayed = demuxed.copy(), np.array(shown, np.bool_)
         packet_flags = _flags(pictures, np.array(keys, np.bool_))
-        if container.format.name == "avi" and not all(keys):
-            # An AVI has no presentation times: FFmpeg repeats the decoding times, and only a decoder knows the order.
+        unsorted = bool(stream.codec_context.has_b_frames) and bool((np.diff(demuxed) >= 0).all())
+        if (container.format.name == "avi" or unsorted) and not all(keys):
+            # An AVI has no presentation times, and neither has an MP4 that was made from bare packets: they repeat the
+            # decoding times, and only a decoder knows the order.
             order = _display_order(path)
             packet_pts[order] = np.sort(packet_pts[order])
             displayed[:] = False
