@@ -135,8 +135,10 @@ def scan(path: Path) -> Scan:
         demuxed, packet_bytes = np.array(pts, np.int64), np.array(sizes, np.int64)
         packet_pts, displayed = demuxed.copy(), np.array(shown, np.bool_)
         packet_flags = _flags(pictures, np.array(keys, np.bool_))
-        if container.format.name == "avi" and not all(keys):
-            # An AVI has no presentation times: FFmpeg repeats the decoding times, and only a decoder knows the order.
+        unsorted = bool(stream.codec_context.has_b_frames) and bool((np.diff(demuxed) >= 0).all())
+        if (container.format.name == "avi" or unsorted) and not all(keys):
+            # An AVI has no presentation times, and neither has an MP4 that was made from bare packets: they repeat the
+            # decoding times, and only a decoder knows the order.
             order = _display_order(path)
             packet_pts[order] = np.sort(packet_pts[order])
             displayed[:] = False
@@ -227,12 +229,12 @@ def _index(
     fps = _fps(len(frame_pts), (end - int(frame_pts[0])) * time_base, stream.average_rate)
     header = IndexHeader(
         codec=context.codec.canonical_name,
-        width=context.width,
-        height=context.height,
+        width=first.width,  # a container may have another size, or none
+        height=first.height,
         rotation=-first.rotation // 90 * 90 % 360,
         color_space=first.colorspace,
         color_range=first.color_range,
-        pix_fmt=context.pix_fmt,
+        pix_fmt=first.format.name,
         codec_tag=_codec_tag(context),
         bits_per_pixel=context.bits_per_coded_sample,
         parameters_change=parameters_change,

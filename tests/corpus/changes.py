@@ -8,13 +8,14 @@ from pathlib import Path
 
 import av
 from av.codec.context import Flags
-from av.packet import Packet
+from av.packet import Packet, PacketSideData
 from av.video.codeccontext import VideoCodecContext
 
 from tests.corpus.gops import QUIET
 from tests.corpus.traps import SIZE, X264, film, frames_of, remux, trap
 
 RATE = 30
+NEW_EXTRADATA = 1  # FFmpeg's number of this side data
 RAW = {"libx264": "h264", "libx265": "hevc"}
 
 
@@ -104,6 +105,27 @@ def _joined_once(path: Path, codec: str, *parts: dict[str, str]) -> None:
                 new.pts, new.dts, new.time_base = packet.pts, packet.dts, packet.time_base
                 new.is_keyframe, new.stream = packet.is_keyframe, stream
                 output.mux(new)
+
+
+def with_two_descriptions(path: Path) -> Path:
+    """An MP4 whose second half has a sample description of its own."""
+    parts = [film(path.with_name(f"{n}-{path.name}"), options=options) for n, options in enumerate((PLAIN, OTHER))]
+    with av.open(str(parts[0])) as one, av.open(str(parts[1])) as two, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(one.streams.video[0], opaque=True)
+        begin = 0
+        for original in (one, two):
+            packets = [packet for packet in original.demux(video=0) if packet.size]
+            if original is two:
+                extradata = two.streams.video[0].codec_context.extradata or b""
+                news = PacketSideData(NEW_EXTRADATA, len(extradata))
+                news.update(extradata)
+                news.to_packet(packets[0])
+            for packet in packets:
+                packet.pts, packet.dts, packet.stream = packet.pts + begin, packet.dts + begin, stream
+                end = packet.pts + packet.duration
+                output.mux(packet)
+            begin = end
+    return path
 
 
 @trap(".avi", transcoded=True)

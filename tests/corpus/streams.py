@@ -100,6 +100,16 @@ def mkv_no_lacing(path: Path) -> None:
     film(path, options=B, count=100, muxer={"cluster_time_limit": "1"})
 
 
+@trap(".mkv")
+def mkv_wrong_size(path: Path) -> None:
+    """The header has another size than the pictures."""
+    film(path, options=B)
+    data = path.read_bytes()
+    size = b"\xb0\x81" + bytes(SIZE[:1])  # PixelWidth, in a byte
+    assert data.count(size) == 1
+    path.write_bytes(data.replace(size, b"\xb0\x81\x40"))
+
+
 @trap(".webm")
 def webm(path: Path) -> None:
     """VP9 in WebM."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+from av.packet import Packet
+
 from tests.corpus.gops import OPEN, x265
 from tests.corpus.traps import film, remux, shifted, trap
 
@@ -177,3 +179,26 @@ def avi_b_frames(path: Path) -> None:
 def still_at_the_end(path: Path) -> None:
     """The last picture comes 10 s after the one before it."""
     film(path, options=B, pts=lambda n: n if n < 39 else n + 300)
+
+
+def _in_decode_order(path: Path) -> None:
+    whole = film(path.with_name(f"whole-{path.stem}.mkv"), options=B)
+
+    def edit(number: int, packet: Packet) -> list[Packet]:
+        packet.time_base = Fraction(1, 30)
+        packet.pts = packet.dts = number
+        return [packet]
+
+    remux(whole, path, edit)
+
+
+@trap(".mp4")
+def mp4_in_decode_order(path: Path) -> None:
+    """Made from bare packets: the times are those of decoding, and only a decoder knows the order."""
+    _in_decode_order(path)
+
+
+@trap(".mkv")
+def mkv_in_decode_order(path: Path) -> None:
+    """The same in Matroska."""
+    _in_decode_order(path)
