@@ -85,7 +85,7 @@ def read_packets(data: bytes, container: str) -> tuple[list[Packet[Any]], bytes 
         for stream in source.streams:
             if stream is not video:
                 stream.discard = Discard.all
-        packets = [packet for packet in source.demux(video) if packet.size]
+        packets: list[Packet[Any]] = [packet for packet in source.demux(video) if packet.size]
         if container == "mpegts":
             # That demuxer's buffers are up to twice as large as what is in them, and these packets are kept.
             packets = [Packet(bytes(packet)) for packet in packets]
