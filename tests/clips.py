@@ -142,3 +142,16 @@ TRANSCODED = {
     "mpeg4": Clip(codec="mpeg4", options={"b": "4M"}, suffix=".avi"),
     "mjpeg": Clip(codec="mjpeg", pix_fmt="yuvj420p", options={"q": "2"}, suffix=".mov", frames=40),
 }
+# Clips that are small enough to be read in every way there is. The first is that of seed 1's shapes.
+SMALL = {
+    "seed": Clip(options={**X264, "g": "5"}, size=(360, 240), rate=Fraction(5), frames=60),
+    "10-bit": Clip(options={**X264, "g": "5"}, pix_fmt="yuv420p10le", frames=12),
+    "full-range": Clip(options={**X264, "g": "5"}, pix_fmt="yuvj420p", frames=12),
+    "film": Clip(options={**X264, "g": "24"}, rate=Fraction(24000, 1001), frames=130),
+    "other-size": Clip(options={**X264, "g": "6"}, size=(96, 64), frames=12),
+    "h265-open-gop": Clip(
+        codec="libx265",
+        options={"preset": "ultrafast", "x265-params": "log-level=none:keyint=20:bframes=3"},
+        frames=150,
+    ),
+}

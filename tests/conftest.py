@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import dreamlake as dl
 from dreamlake.config import connect
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
+from tests.clips import SMALL
 
 # Before anything else can look: no test may touch ~/.dreamlake or a server that the environment names.
 for _name in [name for name in os.environ if name.startswith("DREAMLAKE_")]:
@@ -90,6 +91,18 @@ def fresh_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     yield tmp_path / "lake"
     connect()
     dl.close()
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes a small clip by its name, once."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def make(name: str) -> Path:
+        path = folder / f"{name}{SMALL[name].suffix}"
+        return path if path.exists() else SMALL[name].make(path)
+
+    return make
 
 
 @pytest.fixture

@@ -279,9 +279,7 @@ class AsyncVideo:
             (300, 224, 224, 3)
         """
         order = check_layout(layout) or "NHWC"
-        if dtype is None:
-            dtype = np.uint8 if out is None else out.dtype
-        form = pixel_format(size, dtype)
+        form = pixel_format(size, getattr(out, "dtype", np.uint8) if dtype is None else dtype)
         await self.load()
         numbers = self._selected().numbers
         lead = (len(numbers),) if keepdims or len(numbers) != 1 else ()
@@ -405,13 +403,14 @@ class AsyncVideo:
 
 
 def check_batch_size(batch_size: int | None) -> None:
-    """Make sure that a batch is not empty.
+    """Make sure that a batch holds something.
 
     Raises:
-        UsageError: it would be.
+        UsageError: not a whole number above 0.
     """
-    if batch_size is not None and batch_size < 1:
-        raise UsageError(f"a batch holds at least one, not {batch_size}")
+    whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+    if batch_size is not None and not (whole and batch_size > 0):
+        raise UsageError(f"a batch holds a whole number of at least one, not {batch_size!r}")
 
 
 def _restore(

@@ -100,10 +100,10 @@ class AsyncVideoArray:
         if isinstance(key, tuple):
             if len(key) != 2:
                 raise UsageError(f"clips have two axes, clips and frames, and {len(key)} indexes were given")
-            chosen: Any = self[key[0]]
-            if isinstance(chosen, AsyncVideo):
-                return chosen[key[1]]
-            return AsyncVideoArray([_inside(number, clip, key[1]) for number, clip in enumerate(chosen)])
+            positions = positions_of(key[0], len(self), "clip")
+            if isinstance(positions, int):
+                return self._inside(positions, key[1])
+            return AsyncVideoArray([self._inside(position, key[1]) for position in positions])
         positions = positions_of(key, len(self), "clip")
         if isinstance(positions, int):
             return self._clips[positions]
@@ -130,19 +130,28 @@ class AsyncVideoArray:
         return type(self), (list(self._clips),)
 
     def __repr__(self) -> str:
+        if not self._clips:
+            return f"{type(self).__name__}(no clips)"
         videos = len({clip._source.key for clip in self._clips})
-        of = "" if videos == 1 else f" of {videos} videos"
-        lengths = sorted({clip.frames for clip in self._clips})
-        between = f"{lengths[0]} to {lengths[-1]}" if len(lengths) > 1 else f"{lengths[0]}" if lengths else "no"
-        return f"{type(self).__name__}({len(self)} clips{of}, {between} frames each)"
+        clips = ("1 clip" if len(self) == 1 else f"{len(self)} clips") + (f" of {videos} videos" if videos > 1 else "")
+        if any(clip._selection is None for clip in self._clips):
+            return f"{type(self).__name__}({clips}, not loaded)"
+        low, high = int(self.frames.min()), int(self.frames.max())
+        each = f"{low} to {high} frames" if low < high else "1 frame" if low == 1 else f"{low} frames"
+        return f"{type(self).__name__}({clips}, {each} each)"
 
     def _repr_html_(self) -> str:
         """The first clips' thumbnails, for notebooks."""
-        previews = [clip._preview("JPEG") for clip in self._clips[:PREVIEWS]]
+        previews: list[bytes] = []
+        for clip in self._clips[:PREVIEWS]:
+            preview = clip._preview("JPEG")
+            if preview is None and (clip._selection is None or len(clip._selection)):
+                break  # a lake that does not answer is not waited for once more for every clip
+            previews += [preview] if preview else []
         facts = {str(number): repr(clip) for number, clip in enumerate(self._clips[:PREVIEWS])}
         if len(self) > PREVIEWS:
             facts["…"] = f"{len(self) - PREVIEWS} more"
-        return card(repr(self), [preview for preview in previews if preview], facts)
+        return card(repr(self), previews, facts)
 
     # -- pixels ------------------------------------------------------------------------------------------------------
 
@@ -152,6 +161,8 @@ class AsyncVideoArray:
         async with aclosing(map_unordered(_load, clips, LOADS)) as loaded:
             async for _ in loaded:
                 pass
+        for clip in self._clips:
+            clip._settle()
         return self
 
     async def numpy(
@@ -186,9 +197,7 @@ class AsyncVideoArray:
             LakeUnreachableError: a lake does not answer.
         """
         order = check_layout(layout) or "NHWC"
-        if dtype is None:
-            dtype = np.uint8 if out is None else out.dtype
-        form = pixel_format(size, dtype)
+        form = pixel_format(size, getattr(out, "dtype", np.uint8) if dtype is None else dtype)
         await self.load()
         if not self._clips:
             raise UsageError("there are no clips, so there is no shape to give them")
@@ -276,6 +285,12 @@ class AsyncVideoArray:
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
+    def _inside(self, position: int, key: Any) -> AsyncVideo:
+        try:
+            return self._clips[position][key]
+        except FrameIndexError as error:
+            raise FrameIndexError(f"clip {position}: {error}") from None
+
     def _length(self, pad: str | None) -> int:
         """How many frames each clip has in the result."""
         if pad not in (None, "last", "zero"):
@@ -302,13 +317,6 @@ class AsyncVideoArray:
 
 async def _load(clip: AsyncVideo) -> None:
     await clip.load()
-
-
-def _inside(number: int, clip: AsyncVideo, key: Any) -> AsyncVideo:
-    try:
-        return clip[key]
-    except FrameIndexError as error:
-        raise FrameIndexError(f"clip {number}: {error}") from None
 
 
 def _padded(clip: AsyncVideo, length: int, pad: str | None) -> NDArray[np.int64]:

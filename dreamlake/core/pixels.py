@@ -64,7 +64,7 @@ def pixel_format(size: Sequence[int] | None, dtype: DTypeLike | Any) -> PixelFor
         return PixelFormat(None, name)
     try:
         height, width = (int(side) for side in size if side == int(side))
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise UsageError(f"a size is (height, width) in pixels, such as (224, 224), not {size!r}") from None
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise UsageError(f"a picture cannot be {height} pixels high and {width} wide")

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 from av.codec.context import CodecContext, ThreadType
+from av.error import FFmpegError
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -85,13 +86,19 @@ class Decoder:
 
         Returns:
             (H, W, 3) uint8, or uint16 for a deep format; memory of its own.
+
+        Raises:
+            MediaError: FFmpeg's scaler cannot do it.
         """
         height, width = form.size or (None, None)
         if rotation % 180:
             height, width = width, height
         depth = "rgb48le" if form.deep else "rgb24"
-        with media_errors("picture"):
+        try:
             rgb = self._reformatter.reformat(picture, width=width, height=height, format=depth, threads=1)
+        except FFmpegError as error:
+            wanted = f"scaled to {width}x{height}" if form.size else "converted to RGB"
+            raise MediaError(f"a picture of {picture.width}x{picture.height} cannot be {wanted}") from error
         plane, size = rgb.planes[0], 2 if form.deep else 1
         pixels: Pixels = np.ndarray(
             (rgb.height, rgb.width, 3), f"<u{size}", cast("Any", plane), strides=(plane.line_size, 3 * size, size)
