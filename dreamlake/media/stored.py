@@ -88,5 +88,11 @@ def read_packets(data: bytes, container: str) -> tuple[list[Packet[Any]], bytes 
         packets: list[Packet[Any]] = [packet for packet in source.demux(video) if packet.size]
         if container == "mpegts":
             # That demuxer's buffers are up to twice as large as what is in them, and these packets are kept.
-            packets = [Packet(bytes(packet)) for packet in packets]
+            packets = [_copy(packet) for packet in packets]
         return packets, video.codec_context.extradata
+
+
+def _copy(packet: Packet[Any]) -> Packet[Any]:
+    copy: Packet[Any] = Packet(packet.size)  # with the zeros behind it that decoders read on into
+    copy.update(bytes(packet))
+    return copy
