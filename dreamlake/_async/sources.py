@@ -106,8 +106,14 @@ class AsyncSource(ABC):
 
         key = await self._version(number)
         found = cache.segments.get(key)
+        return await self._shared.call(key, partial(self._keep, key, number)) if found is None else found
+
+    async def _keep(self, key: Hashable, number: int) -> Any:
+        from dreamlake.media import cache
+
+        found = cache.segments.get(key)  # another thread may have kept it since we looked
         if found is None:
-            found = await self._shared.call(key, partial(self._read, number))
+            found = await self._read(number)
             cache.segments.put(key, found)
         return found
 
@@ -228,10 +234,14 @@ class AsyncLakeSource(AsyncSource):
         index = self.loaded()
         fetch = [partial(self._chunk, number, bytes(index.segment_sha256[number]).hex())]
         if index.header.init_hash and self._init is None:
-            fetch.append(partial(self._chunk, None, index.header.init_hash))
-        data, *init = await gather(*fetch)
-        self._init = init[0] if init else self._init
+            fetch.append(partial(self._shared.call, "initialisation", self._initialisation))
+        data, *_ = await gather(*fetch)
         return await offload(partial(demux_segment, data, self._init or b"", index, number))
+
+    async def _initialisation(self) -> bytes:
+        if self._init is None:
+            self._init = await self._chunk(None, self.loaded().header.init_hash or "")
+        return self._init
 
     async def _chunk(self, number: int | None, digest: str) -> bytes:
         """The bytes of a segment, or of the initialisation section, proved to be the right ones.
@@ -260,18 +270,19 @@ class AsyncLakeSource(AsyncSource):
     async def _fetch(self, number: int | None) -> bytes:
         """The bytes of a segment, or of the initialisation section, as they arrive."""
         for signed_before in (self._playlist is not None, False):
-            playlist = await self._signed()
+            playlist = self._playlist or await self._shared.call("playlist", self._signed)
             url = playlist.init if number is None else playlist.uris[number]
             try:
                 return await self._lake.chunk(url or "")
             except AccessError:
                 if not signed_before:
                     raise
-                self._playlist = None  # its URLs have expired
+                if self._playlist is playlist:
+                    self._playlist = None  # its URLs have expired
         raise AssertionError("the second time returns or raises")
 
     async def _signed(self) -> Playlist:
-        playlist = self._playlist  # another thread may find that its URLs have expired, and forget it
+        playlist = self._playlist  # another reader may have got it since, or find that its URLs have expired
         if playlist is None:
             meta = self._meta or await self._lake.video(self._object_id)
             playlist = parse_playlist(await self._lake.playlist(self._object_id, meta.streams[0]))
