@@ -1,10 +1,11 @@
-"""Opening untrusted media files: local files only, known demuxers only, and every failure a MediaError."""
+"""Opening untrusted media files: no protocols but files, known demuxers only, and every failure a MediaError."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -13,11 +14,15 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from dreamlake.errors import MediaError
+from dreamlake.media.files import MediaFile
 
-__all__ = ["best_video", "media_errors", "open_media"]
+__all__ = ["best_video", "is_listed", "media_errors", "open_media"]
 
 # Playlists, concatenations and other formats that make FFmpeg open further files are left out on purpose.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
+# Of these a packet out of MP4 is the sample that the file's tables list, and neither joined nor taken apart.
+LISTED = frozenset({"av1", "dnxhd", "h264", "hevc", "mjpeg", "mpeg4", "png", "prores", "vp9"})
+BUFFER = 64 * 1024  # bytes asked of a file object at once
 
 
 @contextmanager
@@ -31,19 +36,41 @@ def media_errors(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_media(path: Path) -> Iterator[InputContainer]:
-    """Open a local media file for reading.
+def open_media(source: Path | MediaFile, *, skim: bool = False) -> Iterator[InputContainer]:
+    """Open a media file for reading.
+
+    Args:
+        source: a path is opened as it is; a MediaFile is made sure to be the same one all the time.
+        skim: packets are wanted for what the file says of them. What is in them need not be fetched, if the file is
+            not of this machine and they can be told without: then they hold zeros.
 
     Raises:
         MediaError: not a media file, or one that FFmpeg cannot read; also for what goes wrong inside the block.
+        FileChangedError: not the file that it was.
     """
-    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     # The file: prefix keeps names with a colon in them from being taken for a protocol.
-    with (
-        media_errors(path.name),
-        av.open(f"file:{path}", options=options, metadata_errors="ignore") as container,
-    ):
+    opened = nullcontext(f"file:{source}") if isinstance(source, Path) else source.opened()
+    with opened as file, media_errors(source.name), ExitStack() as stack:
+        container = stack.enter_context(_open(file))
+        if skim and not isinstance(file, str) and is_listed(video := best_video(container, source.name)):
+            if video.codec_context.name == "h264":
+                # The parser would look for key frames in the zeros; without it they are what the file says.
+                container.close()
+                file.seek(0)
+                container = stack.enter_context(_open(file, fflags="noparse"))
+            file.skim()
         yield container
+
+
+def _open(file: Any, **options: str) -> InputContainer:
+    options |= {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    container: InputContainer = av.open(file, "r", options=options, metadata_errors="ignore", buffer_size=BUFFER)
+    return container
+
+
+def is_listed(video: VideoStream) -> bool:
+    """Whether tables of the file list the packets of a stream, and where each of them lies as it is."""
+    return "mp4" in video.container.format.name and video.codec_context.codec.canonical_name in LISTED
 
 
 def best_video(container: InputContainer, name: str) -> VideoStream:

@@ -39,6 +39,8 @@ def _length_prefixed(data: memoryview, length_size: int) -> Iterator[int]:
     at = 0
     while at + length_size < len(data):
         length = int.from_bytes(data[at : at + length_size], "big")
+        if not length:
+            return  # no unit is empty: these are zeros that stand for a payload
         yield data[at + length_size]
         at += length_size + length
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from dreamlake.core.frameindex import DROPPABLE, KEY, LEADING, FrameIndex, IndexHeader
 from dreamlake.core.segments import decode_times, plan_segments
 from dreamlake.errors import MediaError
-from dreamlake.media.container import best_video, open_media
+from dreamlake.media.container import best_video, is_listed, open_media
+from dreamlake.media.files import MediaFile
 from dreamlake.media.nal import droppable_test
 
 __all__ = ["Scan", "check_video", "scan"]
@@ -32,6 +34,10 @@ class Scan:
         demuxed_pts: (P,) the times that the demuxer gives, by which packets are found again in the file.
         begin: seconds of the earliest decoding time of any stream; below zero where frames are reordered.
         audio_codec: of the first audio stream; None when there is none.
+        extradata: that a decoder of these packets needs first.
+        packet_pos: (P,) where the demuxer found each packet, in bytes from the beginning of the file.
+        access: how packets are found again: ``listed`` ones lie at their position as they are; otherwise they are
+            demuxed, from the ``position`` of the first on, or from its ``time``.
     """
 
     index: FrameIndex
@@ -41,6 +47,9 @@ class Scan:
     demuxed_pts: NDArray[np.int64]
     begin: Fraction
     audio_codec: str | None
+    extradata: bytes | None
+    packet_pos: NDArray[np.int64]
+    access: Literal["listed", "position", "time"]
 
 
 def check_video(path: Path) -> None:
@@ -58,7 +67,7 @@ def check_video(path: Path) -> None:
     _first_frame(path)
 
 
-def _first_frame(path: Path) -> VideoFrame:
+def _first_frame(path: Path | MediaFile) -> VideoFrame:
     """The first picture: what a decoder knows and the container does not say."""
     with open_media(path) as container:
         for frame in container.decode(best_video(container, path.name)):
@@ -66,21 +75,24 @@ def _first_frame(path: Path) -> VideoFrame:
     raise MediaError(f"{path.name}: not one frame can be decoded")
 
 
-def scan(path: Path) -> Scan:
+def scan(path: Path | MediaFile) -> Scan:
     """Walk all packets of a file and index every displayed frame.
 
     Raises:
         MediaError: not a video, damaged, or cut short.
+        FileChangedError: the file changed meanwhile; a path is not checked for that.
     """
     pts: list[int] = []
     durations: list[int] = []
     sizes: list[int] = []
     flags: list[int] = []
     shown: list[bool] = []
+    positions: list[int] = []
     begin = Fraction(0)
     first = _first_frame(path)
-    with open_media(path) as container:
+    with open_media(path, skim=True) as container:
         stream = best_video(container, path.name)
+        access: Literal["listed", "position", "time"] = "listed" if is_listed(stream) else "time"
         audio = next(iter(container.streams.audio), None)
         droppable = droppable_test(stream.codec_context.name, stream.codec_context.extradata)
         for packet in container.demux([s for s in (stream, audio) if s is not None]):
@@ -99,6 +111,9 @@ def scan(path: Path) -> Scan:
             sizes.append(packet.size)
             shown.append(not packet.is_discard)
             flags.append(KEY * packet.is_keyframe | DROPPABLE * droppable(packet))
+            positions.append(-1 if packet.pos is None else packet.pos)
+            if packet.has_sidedata("new_extradata"):
+                access = "time"  # what the decoder needs to know is not all in the bytes of the packets
         # The header's own count would be of no use here: it counts what an edit list leaves out.
         expected = sum(1 for entry in stream.index_entries if entry.size) if "mp4" in container.format.name else 0
         if expected > len(pts):
@@ -119,10 +134,15 @@ def scan(path: Path) -> Scan:
         index = _index(stream, first, packet_pts, np.array(durations), packet_flags, displayed)
         index = _cut(index, packet_pts, packet_bytes)
         codec = audio.codec.canonical_name if audio else None
-        return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec)
+        if container.format.name == "mpegts":
+            access = "position"  # FFmpeg seeks there by decoding times, which scanning does not keep
+        if min(positions) < 0:
+            access = "time"
+        extradata, packet_pos = stream.codec_context.extradata, np.array(positions, np.int64)
+        return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec, extradata, packet_pos, access)
 
 
-def _display_order(path: Path) -> list[int]:
+def _display_order(path: Path | MediaFile) -> list[int]:
     """The packets that decode to a picture, in the order in which the pictures are shown."""
     order: list[int] = []
     with open_media(path) as container:
