@@ -28,12 +28,11 @@ from dreamlake.core.targets import bss_uri
 from dreamlake.core.wire import VideoMeta
 from dreamlake.errors import (
     AccessError,
-    FileChangedError,
     IntegrityError,
     ProcessingError,
-    SourceNotFoundError,
     UsageError,
 )
+from dreamlake.media.files import LocalFile
 from dreamlake.progress import Progress, upload_progress
 
 __all__ = ["Facts", "FileSource", "LakeSource", "Source"]
@@ -231,21 +230,21 @@ class LakeSource(Source):
 
 
 class FileSource(Source):
-    """A video file of this machine, read as it is.
+    """A video file, read where it lies.
 
     Args:
-        path: absolute.
+        location: absolute path.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, location: str) -> None:
         super().__init__()
-        self._path = Path(path)
+        self._location = location
+        self._file = LocalFile(Path(location))
         self._scan: Any = None
-        self._version: tuple[int, ...] = ()
 
     @property
     def key(self) -> tuple[Any, ...]:
-        return ("file", str(self._path))
+        return ("file", self._location)
 
     @property
     def id(self) -> None:
@@ -253,41 +252,29 @@ class FileSource(Source):
 
     @property
     def uri(self) -> str:
-        return self._path.as_uri()
+        return self._file.uri
 
     def load(self) -> None:
         from dreamlake.media.scan import scan
 
         if self._index is None:
-            if not offload(self._path.is_file):
-                raise SourceNotFoundError(f"{self._path}: there is no such file")
-            self._version = offload(self._stat)
-            self._scan = offload(partial(scan, self._path))
+            self._scan = offload(partial(scan, self._file))
             self._index = self._scan.index
 
     def segment(self, number: int) -> Any:
         from dreamlake.media import cache
         from dreamlake.media.original import read_segment
 
-        if offload(self._stat) != self._version:
-            raise FileChangedError(f"{self._path}: changed since it was opened")
-        key: Hashable = (self._path, self._version, number)
+        key: Hashable = (self._location, self._file.version, number)
         found = cache.segments.get(key)
         if found is None:
-            found = offload(partial(read_segment, self._path, self._scan, number))
+            found = offload(partial(read_segment, self._file, self._scan, number))
             cache.segments.put(key, found)
         return found
 
     def is_current(self) -> bool:
         """Whether the file is still the one that was loaded, or none was loaded yet."""
-        return self._index is None or offload(self._stat) == self._version
-
-    def _stat(self) -> tuple[int, ...]:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return ()
-        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+        return offload(self._file.is_current)
 
 
 _sources: WeakValueDictionary[tuple[Any, ...], Source] = WeakValueDictionary()

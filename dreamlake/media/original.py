@@ -1,40 +1,72 @@
-"""Reading a file where it lies, without a lake: the same index and the same packets, by seeking in the original."""
+"""Reading a file where it lies, without a lake: the same index and the same packets, out of the original."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from av.packet import Packet
 
-from dreamlake.core.frameindex import FrameIndex
+from dreamlake.core.frameindex import KEY
+from dreamlake.core.ranges import plan_ranges
 from dreamlake.errors import IntegrityError
 from dreamlake.media.container import best_video, open_media
+from dreamlake.media.files import MediaFile
 from dreamlake.media.scan import Scan
 from dreamlake.media.stored import StoredPackets, number_packets
 
 __all__ = ["read_segment"]
 
+Packets: TypeAlias = "list[Packet[Any]]"
 
-def read_segment(path: Path, scanned: Scan, segment: int) -> StoredPackets:
+
+def read_segment(file: MediaFile, scanned: Scan, segment: int) -> StoredPackets:
     """The packets of one segment, straight from the original.
 
     Args:
-        path: of the file.
+        file: that holds it.
         scanned: what ``scan`` found in it.
         segment: which one; segments begin at key frames.
 
     Raises:
-        IntegrityError: the file is not the one that was scanned.
+        FileChangedError: the file is not the one that was scanned.
+        IntegrityError: other packets are in it than the scan found.
         MediaError: it cannot be read.
     """
-    index: FrameIndex = scanned.index
-    first, last = (int(number) for number in index.segment_packet[segment : segment + 2])
+    first, last = (int(number) for number in scanned.index.segment_packet[segment : segment + 2])
+    read = _listed if scanned.access == "listed" else _demuxed
+    found = read(file, scanned, first, last)
+    if [packet.size for packet in found] != scanned.packet_bytes[first:last].tolist():
+        raise IntegrityError(f"{file.name}: segment {segment} holds other packets than were found when it was opened")
+    number_packets(found, first, scanned.index)
+    return StoredPackets(found, first, scanned.extradata, sum(packet.size for packet in found))
+
+
+def _listed(file: MediaFile, scanned: Scan, first: int, last: int) -> Packets:
+    """Packets whose places are known, without a demuxer."""
+    begins = scanned.packet_pos[first:last]
+    ends = begins + scanned.packet_bytes[first:last]
+    found: Packets = [Packet() for _ in range(last - first)]
+    for begin, end, numbers in plan_ranges(begins, ends, file.gap):
+        data = file.read(begin, end)
+        for number in numbers:
+            piece = data[begins[number] - begin : ends[number] - begin]
+            # A packet made of bytes borrows them, and decoders read on into the zeros that have to follow a packet.
+            found[number] = Packet(len(piece))
+            found[number].update(piece)
+    for packet, flags in zip(found, scanned.index.packet_flags[first:last], strict=True):
+        packet.is_keyframe = bool(flags & KEY)
+    return found
+
+
+def _demuxed(file: MediaFile, scanned: Scan, first: int, last: int) -> Packets:
+    """Packets by seeking in the container."""
     begin = int(scanned.demuxed_pts[first])
-    found: list[Packet[Any]] = []
-    with open_media(path) as container:
-        stream = best_video(container, path.name)
-        if first:
+    found: Packets = []
+    with open_media(file) as container:
+        stream = best_video(container, file.name)
+        if first and scanned.access == "position":
+            container.seek(int(scanned.packet_pos[first]), unsupported_byte_offset=True)
+        elif first:
             container.seek(begin, stream=stream, backward=True)
         for packet in container.demux(stream):
             if not packet.size:
@@ -46,8 +78,4 @@ def read_segment(path: Path, scanned: Scan, segment: int) -> StoredPackets:
             found.append(packet)
             if len(found) == last - first:
                 break
-        extradata = stream.codec_context.extradata
-    if len(found) != last - first:
-        raise IntegrityError(f"{path.name}: changed since it was opened")
-    number_packets(found, first, index)
-    return StoredPackets(found, first, extradata, sum(packet.size for packet in found))
+    return found
