@@ -32,7 +32,7 @@ from dreamlake.errors import (
     ProcessingError,
     UsageError,
 )
-from dreamlake.media.files import LocalFile
+from dreamlake.media.remote import media_file
 from dreamlake.progress import Progress, upload_progress
 
 __all__ = ["Facts", "FileSource", "LakeSource", "Source"]
@@ -230,16 +230,16 @@ class LakeSource(Source):
 
 
 class FileSource(Source):
-    """A video file, read where it lies.
+    """A video file, of this machine or another, read where it lies.
 
     Args:
-        location: absolute path.
+        location: absolute path, or an ``s3://`` or ``https://`` URL.
     """
 
     def __init__(self, location: str) -> None:
         super().__init__()
         self._location = location
-        self._file = LocalFile(Path(location))
+        self._file = media_file(location)
         self._scan: Any = None
 
     @property

@@ -1,13 +1,17 @@
-"""Which bytes of a file to read together, and which not at all."""
+"""Which bytes of a file to read together, how far ahead, and which not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["plan_ranges"]
+__all__ = ["BLOCK", "BOX_HEADER", "Box", "ReadAhead", "parse_box", "plan_ranges"]
+
+BLOCK = 64 * 1024
+BOX_HEADER = 16  # bytes, the longest one
 
 Ints = NDArray[np.int64]
 
@@ -28,3 +32,59 @@ def plan_ranges(begins: Ints, ends: Ints, gap: int) -> Iterator[tuple[int, int, 
     cuts = np.flatnonzero(begins[order][1:] > reach[:-1] + gap) + 1
     for pieces in np.split(order, cuts):
         yield int(begins[pieces].min()), int(ends[pieces].max()), pieces
+
+
+class ReadAhead:
+    """How many blocks to fetch at once: one after a jump, and four times as many each time that reading goes on.
+
+    Args:
+        most: blocks at once.
+        near: a jump ahead over so many blocks at most still counts as reading on.
+    """
+
+    def __init__(self, most: int = 64, near: int = 8) -> None:
+        self._most, self._near = most, near
+        self._count = 0
+        self._next = 0
+
+    def plan(self, block: int) -> int:
+        """How many blocks to fetch from this one on, which is not there yet."""
+        reads_on = self._count and self._next <= block <= self._next + self._near
+        self._count = min(self._count * 4, self._most) if reads_on else 1
+        self._next = block + self._count
+        return self._count
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box of an ISO base media file (ISO/IEC 14496-12, 4.2).
+
+    Attributes:
+        kind: its type, four bytes.
+        payload: the first byte after its header.
+        end: the byte after it.
+    """
+
+    kind: bytes
+    payload: int
+    end: int
+
+
+def parse_box(header: bytes, at: int, size: int) -> Box | None:
+    """Read the header of a box; None when there is none.
+
+    Args:
+        header: up to ``BOX_HEADER`` bytes of the file from ``at`` on.
+        at: where the box begins.
+        size: of the file.
+    """
+    if len(header) < 8:
+        return None
+    length, kind, payload = int.from_bytes(header[:4], "big"), header[4:8], 8
+    if length == 1:
+        length, payload = int.from_bytes(header[8:16], "big"), 16
+    elif length == 0:
+        length = size - at  # to the end of the file
+    if length < payload:
+        return None
+    return Box(kind, at + payload, min(at + length, size))
