@@ -7,6 +7,7 @@ cannot pass for a right one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.packet import PacketSideData, packet_sidedata_type_from_literal
 from numpy.typing import NDArray
 
 REAL_NAMES = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_distorted.mp4", "carphone_pristine.mp4")
@@ -98,6 +100,41 @@ def cut_out(source: Path, target: Path, first: int) -> Path:
         for number, packet in enumerate(original.demux(video=0)):
             if packet.size and number >= first:
                 packet.stream = stream
+                output.mux(packet)
+    return target
+
+
+def join(sources: list[Path], target: Path) -> Path:
+    """Clips of one codec one after the other in an MP4, each with parameter sets of its own."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(av.open(str(source))) for source in sources]
+        output = stack.enter_context(av.open(str(target), "w"))
+        stream = output.add_stream_from_template(opened[0].streams.video[0])
+        end = 0
+        for container in opened:
+            begin, extradata = end, container.streams.video[0].codec_context.extradata
+            for number, packet in enumerate(container.demux(video=0)):
+                if not packet.size:
+                    continue
+                if number == 0:
+                    side = PacketSideData(packet_sidedata_type_from_literal("new_extradata"), len(extradata))
+                    side.update(extradata)
+                    packet.set_sidedata(side)
+                packet.pts += begin
+                packet.dts += begin
+                end = max(end, packet.pts + packet.duration)
+                packet.stream = stream
+                output.mux(packet)
+    return target
+
+
+def remux(source: Path, target: Path, **options: str) -> Path:
+    """The same packets in a new file."""
+    with av.open(str(source)) as original, av.open(str(target), "w", options=options) as output:
+        streams = {stream: output.add_stream_from_template(stream) for stream in original.streams}
+        for packet in original.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream]
                 output.mux(packet)
     return target
 

@@ -6,10 +6,14 @@ import hashlib
 import re
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+_numbers = count()
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class WebServer:
         most: the most bytes that one answer holds.
         validator: the header that tells versions apart; empty for none.
         password: of HTTP's basic authentication, in base64; empty for none.
+        before: called before each request is answered.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -47,6 +52,7 @@ class WebServer:
     most: int = 1 << 40
     validator: str = "ETag"
     password: str = ""
+    before: Callable[[], object] = bool
     requests: list[Request] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -74,8 +80,9 @@ class WebServer:
         """The URL of a file."""
         return f"http://{self.host}{path}"
 
-    def put(self, path: str, data: bytes) -> str:
-        """Serve these bytes; returns their URL."""
+    def put(self, name: str, data: bytes) -> str:
+        """Serve these bytes under a path that was never used before; returns their URL."""
+        path = f"/{next(_numbers)}/{name}"
         self.files[path] = data
         return self.url(path)
 
@@ -91,6 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         web = self.server_state
+        web.before()
         path = urlsplit(self.path).path
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if web.password and self.headers.get("Authorization") != f"Basic {web.password}":

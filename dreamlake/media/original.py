@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any, TypeAlias
 
-from av.packet import Packet
+from av.packet import Packet, PacketSideData, packet_sidedata_type_from_literal
 
 from dreamlake.core.frameindex import KEY
 from dreamlake.core.ranges import plan_ranges
@@ -38,7 +39,22 @@ def read_segment(file: MediaFile, scanned: Scan, segment: int) -> StoredPackets:
     if [packet.size for packet in found] != scanned.packet_bytes[first:last].tolist():
         raise IntegrityError(f"{file.name}: segment {segment} holds other packets than were found when it was opened")
     number_packets(found, first, scanned.index)
+    if scanned.changes:
+        _tell_changes(found, first, scanned)
     return StoredPackets(found, first, scanned.extradata, sum(packet.size for packet in found))
+
+
+def _tell_changes(packets: Packets, first: int, scanned: Scan) -> None:
+    """Have every packet that decoding may begin with say what extradata holds, whatever the decoder did before."""
+    numbers = sorted(scanned.changes)
+    new: Any = PacketSideData  # takes a type and a size, which its stub does not say
+    for number, packet in enumerate(packets, first):
+        if packet.is_keyframe or number in scanned.changes:
+            nth = bisect_right(numbers, number)
+            extradata = scanned.changes[numbers[nth - 1]] if nth else scanned.extradata or b""
+            side = new(packet_sidedata_type_from_literal("new_extradata"), len(extradata))
+            side.update(extradata)
+            packet.set_sidedata(side)
 
 
 def _listed(file: MediaFile, scanned: Scan, first: int, last: int) -> Packets:

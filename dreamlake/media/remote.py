@@ -74,7 +74,7 @@ class RemoteFile(MediaFile):
     def look(self) -> Version:
         # The first block is wanted anyway, if the file was not met before.
         version, data = self._request(0, 1 if self._version else BLOCK)
-        if len(data) == BLOCK:
+        if len(data) == min(BLOCK, int(version[-1])):
             blocks.put(((self._location, version), 0), data)
         return version
 

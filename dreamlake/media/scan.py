@@ -35,6 +35,7 @@ class Scan:
         begin: seconds of the earliest decoding time of any stream; below zero where frames are reordered.
         audio_codec: of the first audio stream; None when there is none.
         extradata: that a decoder of these packets needs first.
+        changes: other extradata that holds from a packet on, by its number, where the file says so beside the packets.
         packet_pos: (P,) where the demuxer found each packet, in bytes from the beginning of the file.
         access: how packets are found again: ``listed`` ones lie at their position as they are; otherwise they are
             demuxed, from the ``position`` of the first on, or from its ``time``.
@@ -48,6 +49,7 @@ class Scan:
     begin: Fraction
     audio_codec: str | None
     extradata: bytes | None
+    changes: dict[int, bytes]
     packet_pos: NDArray[np.int64]
     access: Literal["listed", "position", "time"]
 
@@ -88,6 +90,7 @@ def scan(path: Path | MediaFile) -> Scan:
     flags: list[int] = []
     shown: list[bool] = []
     positions: list[int] = []
+    changes: dict[int, bytes] = {}
     begin = Fraction(0)
     first = _first_frame(path)
     with open_media(path, skim=True) as container:
@@ -113,7 +116,7 @@ def scan(path: Path | MediaFile) -> Scan:
             flags.append(KEY * packet.is_keyframe | DROPPABLE * droppable(packet))
             positions.append(-1 if packet.pos is None else packet.pos)
             if packet.has_sidedata("new_extradata"):
-                access = "time"  # what the decoder needs to know is not all in the bytes of the packets
+                changes[len(pts) - 1] = bytes(packet.get_sidedata("new_extradata"))
         # The header's own count would be of no use here: it counts what an edit list leaves out.
         expected = sum(1 for entry in stream.index_entries if entry.size) if "mp4" in container.format.name else 0
         if expected > len(pts):
@@ -133,13 +136,23 @@ def scan(path: Path | MediaFile) -> Scan:
         begin = min(begin, int(packet_dts[0]) * Fraction(stream.time_base or 1))
         index = _index(stream, first, packet_pts, np.array(durations), packet_flags, displayed)
         index = _cut(index, packet_pts, packet_bytes)
-        codec = audio.codec.canonical_name if audio else None
         if container.format.name == "mpegts":
             access = "position"  # FFmpeg seeks there by decoding times, which scanning does not keep
         if min(positions) < 0:
             access = "time"
-        extradata, packet_pos = stream.codec_context.extradata, np.array(positions, np.int64)
-        return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec, extradata, packet_pos, access)
+        return Scan(
+            index=index,
+            packet_bytes=packet_bytes,
+            packet_pts=packet_pts,
+            packet_dts=packet_dts,
+            demuxed_pts=demuxed,
+            begin=begin,
+            audio_codec=audio.codec.canonical_name if audio else None,
+            extradata=stream.codec_context.extradata,
+            changes=changes,
+            packet_pos=np.array(positions, np.int64),
+            access=access,
+        )
 
 
 def _display_order(path: Path | MediaFile) -> list[int]:
