@@ -14,7 +14,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from dreamlake.errors import MediaError
-from dreamlake.media.files import MediaFile
+from dreamlake.media.files import MediaFile, Seekable
+from dreamlake.media.keyframes import begins_decoding
 
 __all__ = ["best_video", "is_listed", "media_errors", "open_media"]
 
@@ -22,6 +23,7 @@ __all__ = ["best_video", "is_listed", "media_errors", "open_media"]
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts"
 # Of these a packet out of MP4 is the sample that the file's tables list, and neither joined nor taken apart.
 LISTED = frozenset({"av1", "dnxhd", "h264", "hevc", "mjpeg", "mpeg4", "png", "prores", "vp9"})
+HEAD = 4096  # bytes of a packet, in which what stands before the picture ends
 BUFFER = 64 * 1024  # bytes asked of a file object at once
 
 
@@ -55,10 +57,12 @@ def open_media(source: Path | MediaFile, *, skim: bool = False) -> Iterator[Inpu
         if skim and not isinstance(file, str) and is_listed(video := best_video(container, source.name)):
             if video.codec_context.name == "h264":
                 # The parser would look for key frames in the zeros; without it they are what the file says.
+                skim = _tells_keys(video, file)
                 container.close()
                 file.seek(0)
-                container = stack.enter_context(_open(file, fflags="noparse"))
-            file.skim()
+                container = stack.enter_context(_open(file, **({"fflags": "noparse"} if skim else {})))
+            if skim:
+                file.skim()
         yield container
 
 
@@ -66,6 +70,19 @@ def _open(file: Any, **options: str) -> InputContainer:
     options |= {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     container: InputContainer = av.open(file, "r", options=options, metadata_errors="ignore", buffer_size=BUFFER)
     return container
+
+
+def _tells_keys(video: VideoStream, file: Seekable) -> bool:
+    """Whether the key frames of H.264 are where a file says, as far as two of them show."""
+    keys = [entry for entry in video.index_entries if entry.is_keyframe]
+    for entry in keys[1:2] + keys[2:][-1:]:
+        file.seek(entry.pos)
+        size = min(entry.size, HEAD)
+        head = file.read(size)
+        head += file.read(size - len(head))  # the first may end where a block does
+        if not begins_decoding(head, video.codec_context.extradata):
+            return False
+    return True
 
 
 def is_listed(video: VideoStream) -> bool:

@@ -9,9 +9,10 @@ from av.packet import Packet, PacketSideData, packet_sidedata_type_from_literal
 
 from dreamlake.core.frameindex import KEY
 from dreamlake.core.ranges import plan_ranges
-from dreamlake.errors import IntegrityError
+from dreamlake.errors import IntegrityError, MediaError
 from dreamlake.media.container import best_video, open_media
 from dreamlake.media.files import MediaFile
+from dreamlake.media.keyframes import begins_decoding
 from dreamlake.media.scan import Scan
 from dreamlake.media.stored import StoredPackets, number_packets
 
@@ -71,6 +72,8 @@ def _listed(file: MediaFile, scanned: Scan, first: int, last: int) -> Packets:
             found[number].update(piece)
     for packet, flags in zip(found, scanned.index.packet_flags[first:last], strict=True):
         packet.is_keyframe = bool(flags & KEY)
+        if scanned.keys_unseen and packet.is_keyframe and not begins_decoding(bytes(packet), scanned.extradata):
+            raise MediaError(f"{file.name}: calls a frame a key frame that is none; download it, or upload it")
     return found
 
 

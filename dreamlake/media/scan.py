@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from av.container.core import Flags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class Scan:
         packet_pos: (P,) where the demuxer found each packet, in bytes from the beginning of the file.
         access: how packets are found again: ``listed`` ones lie at their position as they are; otherwise they are
             demuxed, from the ``position`` of the first on, or from its ``time``.
+        keys_unseen: whether key frames are where the file says, and nobody looked whether they are.
     """
 
     index: FrameIndex
@@ -52,6 +54,7 @@ class Scan:
     changes: dict[int, bytes]
     packet_pos: NDArray[np.int64]
     access: Literal["listed", "position", "time"]
+    keys_unseen: bool
 
 
 def check_video(path: Path) -> None:
@@ -152,6 +155,7 @@ def scan(path: Path | MediaFile) -> Scan:
             changes=changes,
             packet_pos=np.array(positions, np.int64),
             access=access,
+            keys_unseen=bool(Flags(container.flags) & Flags.no_parse),
         )
 
 

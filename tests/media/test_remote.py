@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
@@ -52,6 +53,8 @@ def file_of(name: str, made: dict[str, Path]) -> Path:
     if name not in made:
         if name in ALL:
             made[name] = ALL[name].make(made[""] / f"{name}{ALL[name].suffix}")
+        elif name == "false-keys":
+            made[name] = false_keys(file_of("h264-open-gop", made), made[""] / "false-keys.mp4", range(10, 200, 24))
         elif name == "two-entries":
             sources = [file_of(source, made) for source in ("h264-open-gop", "h264-pyramid")]
             made[name] = join(sources, made[""] / "two-entries.mp4")
@@ -62,6 +65,18 @@ def file_of(name: str, made: dict[str, Path]) -> Path:
             options = {"movflags": flags} if flags else {}
             made[name] = remux(file_of(source, made), made[""] / f"{name}{suffix}", **options)
     return made[name]
+
+
+def false_keys(source: Path, target: Path, numbers: Iterable[int]) -> Path:
+    """A file whose tables call more packets key packets than decoding may begin with."""
+    with av.open(str(source)) as original, av.open(str(target), "w") as output:
+        stream = output.add_stream_from_template(original.streams.video[0])
+        for number, packet in enumerate(original.demux(video=0)):
+            if packet.size:
+                packet.is_keyframe |= number in numbers
+                packet.stream = stream
+                output.mux(packet)
+    return target
 
 
 def packets_of(path: Path) -> list[Packet]:
@@ -82,7 +97,7 @@ def same(one: Scan, two: Scan) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", [*ALL, *REMUXED, *REAL_NAMES, "edit-list", "two-entries"])
+@pytest.mark.parametrize("name", [*ALL, *REMUXED, *REAL_NAMES, "edit-list", "two-entries", "false-keys"])
 def test_a_remote_scan_equals_a_local_one(made: dict[str, Path], name: str) -> None:
     path = file_of(name, made)
     here = scan(path)
@@ -99,6 +114,18 @@ def test_a_remote_scan_equals_a_local_one(made: dict[str, Path], name: str) -> N
             for read in (mine, theirs):
                 assert [bytes(packet) for packet in read.packets] == [bytes(packet) for packet in expected]
                 assert [packet.is_keyframe for packet in read.packets] == [packet.is_keyframe for packet in expected]
+
+
+def test_a_false_key_frame_among_true_ones_is_an_error(made: dict[str, Path]) -> None:
+    path = false_keys(file_of("h264-open-gop", made), made[""] / "one-false.mp4", [100])
+    with WebServer() as web:
+        remote = media_file(web.put(path.name, path.read_bytes()))
+        found = scan(remote)
+        wrong = found.index.segment_of(100)
+        assert 0 < wrong < found.index.segments - 1
+        read_segment(remote, found, 0)
+        with pytest.raises(MediaError, match="key frame"):
+            read_segment(remote, found, wrong)
 
 
 def test_a_file_that_changes_during_its_scan(made: dict[str, Path], tmp_path: Path) -> None:
