@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -85,6 +86,11 @@ class WebServer:
         path = f"/{next(_numbers)}/{name}"
         self.files[path] = data
         return self.url(path)
+
+    def put_file(self, path: Path) -> tuple[str, int]:
+        """Serve a file; returns its URL and its size."""
+        data = path.read_bytes()
+        return self.put(path.name, data), len(data)
 
     @property
     def sent(self) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["BLOCK", "BOX_HEADER", "Box", "ReadAhead", "parse_box", "plan_ranges"]
 
 BLOCK = 64 * 1024
+FAST = 16  # blocks, a megabyte
 BOX_HEADER = 16  # bytes, the longest one
 
 Ints = NDArray[np.int64]
@@ -35,7 +36,9 @@ def plan_ranges(begins: Ints, ends: Ints, gap: int) -> Iterator[tuple[int, int, 
 
 
 class ReadAhead:
-    """How many blocks to fetch at once: one after a jump, and four times as many each time that reading goes on.
+    """How many blocks to fetch at once: one after a jump, and more and more while reading goes on.
+
+    It is four times as many at first, to get going, and later twice, so that not more is fetched than was used.
 
     Args:
         most: blocks at once.
@@ -50,7 +53,8 @@ class ReadAhead:
     def plan(self, block: int) -> int:
         """How many blocks to fetch from this one on, which is not there yet."""
         reads_on = self._count and self._next <= block <= self._next + self._near
-        self._count = min(self._count * 4, self._most) if reads_on else 1
+        factor = 4 if self._count < FAST else 2
+        self._count = min(self._count * factor, self._most) if reads_on else 1
         self._next = block + self._count
         return self._count
 

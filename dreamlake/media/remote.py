@@ -59,6 +59,10 @@ class RemoteFile(MediaFile):
     def __init__(self, location: str) -> None:
         super().__init__()
         parts = urlsplit(location)
+        try:
+            _ = parts.port
+        except ValueError as error:
+            raise InvalidTargetError(f"{parts.hostname}: {error}") from error
         self._is_s3 = parts.scheme == "s3"
         # Queries sign, and names before the host log in: neither is shown.
         self._host = parts.netloc.rpartition("@")[2]  # that was asked last
