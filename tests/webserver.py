@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -98,6 +99,11 @@ class WebServer:
         return sum(request.sent for request in self.requests)
 
 
+@lru_cache(16)
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.md5(data).hexdigest()}"'
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_state: WebServer
@@ -118,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, {})
         else:
             data = web.files[path]
-            headers = {"ETag": f'"{hashlib.md5(data).hexdigest()}"', "Last-Modified": f"{len(data)}"}
+            headers = {"ETag": _etag(data), "Last-Modified": f"{len(data)}"}
             headers = {name: value for name, value in headers.items() if name == web.validator}
             if asked is None or not web.ranges:
                 self._answer(200, headers, data)

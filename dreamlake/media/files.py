@@ -93,6 +93,13 @@ class MediaFile(ABC):
             FileChangedError: not the version that was met first.
         """
 
+    def prepare(self, begin: int, end: int) -> None:  # noqa: B027 (nothing to be done for most files)
+        """Bytes that are about to be read from ``opened``; where asking takes time they are fetched at once.
+
+        Raises:
+            FileChangedError: not the version that was met first.
+        """
+
     def changed(self) -> FileChangedError:
         """The error that says so."""
         return FileChangedError(f"{self.name}: changed since it was opened")

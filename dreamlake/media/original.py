@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from av.packet import Packet, PacketSideData, packet_sidedata_type_from_literal
 
 from dreamlake.core.frameindex import KEY
-from dreamlake.core.ranges import plan_ranges
+from dreamlake.core.ranges import BLOCK, plan_ranges
 from dreamlake.errors import IntegrityError, MediaError
 from dreamlake.media.container import best_video, open_media
 from dreamlake.media.files import MediaFile
@@ -81,6 +81,11 @@ def _demuxed(file: MediaFile, scanned: Scan, first: int, last: int) -> Packets:
     """Packets by seeking in the container."""
     begin = int(scanned.demuxed_pts[first])
     found: Packets = []
+    positions = scanned.packet_pos[first:last]
+    if positions.min() >= 0:
+        # A demuxer begins a little earlier, and reads on until it knows that the last packet has ended.
+        end = int(positions.max() + scanned.packet_bytes[last - 1])
+        file.prepare(max(0, int(positions.min()) - BLOCK), end + BLOCK)
     with open_media(file) as container:
         stream = best_video(container, file.name)
         if first and scanned.access == "position":

@@ -44,6 +44,17 @@ class _Blocks:
             while len(self._blocks) > MAX_BLOCKS:
                 self._blocks.popitem(last=False)
 
+    def put_all(self, file: Hashable, begin: int, data: bytes) -> None:
+        """Keep the blocks of a range that begins with one of them.
+
+        Args:
+            file: the key of the file in its version; the blocks have it with their number as keys.
+            begin: where in the file the range begins.
+            data: of the range.
+        """
+        for at in range(0, len(data), BLOCK):
+            self.put((file, (begin + at) // BLOCK), data[at : at + BLOCK])
+
 
 blocks = _Blocks()
 
@@ -131,6 +142,5 @@ class RangeReader:
             return found
         begin = number * BLOCK
         data = self._fetch(begin, min(begin + self._ahead.plan(number) * BLOCK, self._size))
-        for at in range(0, len(data), BLOCK):
-            blocks.put((self._key, number + at // BLOCK), data[at : at + BLOCK])
+        blocks.put_all(self._key, begin, data)
         return data[:BLOCK]

@@ -35,6 +35,7 @@ __all__ = ["RemoteFile", "close_connections", "media_file"]
 
 PATIENT = Backoff(attempts=5)
 HASTY = Backoff(attempts=2, base=0.1)  # while the host has never answered, it is more likely wrong than busy
+MOST_PREPARED = 16 * 1024**2  # bytes, a quarter of those that are kept
 MAX_WHOLE = 32 * 1024**2
 REFUSED = frozenset({"ExpiredToken", "InvalidToken"})  # S3 says so with 400
 REDIRECTED_REGION = frozenset({301, 307, 400})
@@ -79,7 +80,7 @@ class RemoteFile(MediaFile):
         # The first block is wanted anyway, if the file was not met before.
         version, data = self._request(0, 1 if self._version else BLOCK)
         if len(data) == min(BLOCK, int(version[-1])):
-            blocks.put(((self._location, version), 0), data)
+            blocks.put_all((self._location, version), 0, data)
         return version
 
     @contextmanager
@@ -106,6 +107,14 @@ class RemoteFile(MediaFile):
             pieces.append(data)
             begin += len(data)  # a server may give less than it was asked for
         return b"".join(pieces)
+
+    def prepare(self, begin: int, end: int) -> None:
+        key, size = (self._location, self.version), int(self.version[-1])
+        last = min(end, size - 1, begin + MOST_PREPARED)
+        missing = [number for number in range(begin // BLOCK, last // BLOCK + 1) if blocks.get((key, number)) is None]
+        if missing:
+            first = missing[0] * BLOCK
+            blocks.put_all(key, first, self.read(first, min((missing[-1] + 1) * BLOCK, size)))
 
     def _request(self, begin: int, end: int) -> tuple[Version, bytes]:
         """One range and the version that it is of, asked for again where that can help."""

@@ -90,6 +90,12 @@ def large(folder: Path) -> Path:
     return path
 
 
+def file_of_large(large: Path, folder: Path, suffix: str) -> Path:
+    """The same in another container."""
+    path = folder / f"large{suffix}"
+    return path if path.exists() else remux(large, path)
+
+
 # -- the same frames ---------------------------------------------------------------------------------------------------
 
 
@@ -160,13 +166,26 @@ async def test_fragments_cost_their_headers(web: WebServer, large: Path, folder:
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
 async def test_what_has_no_tables_is_read_through_once(web: WebServer, large: Path, folder: Path, suffix: str) -> None:
-    path = remux(large, folder / f"large{suffix}")
+    path = file_of_large(large, folder, suffix)
     video = await adl.load_video(web.put(path.name, path.read_bytes()))
     assert web.sent < path.stat().st_size * 1.1
     assert len(web.requests) <= 16
     web.requests.clear()
     assert np.array_equal(await video[100].numpy(), frames_of(large)[100])
     assert not web.requests  # 20 MB are still there
+
+
+async def test_a_segment_that_has_to_be_demuxed_is_fetched_at_once(web: WebServer, large: Path, folder: Path) -> None:
+    path = file_of_large(large, folder, ".mkv")
+    url, size = web.put_file(path)
+    video = await adl.load_video(url)
+    for _ in range(64 * 1024**2 // size + 1):  # more than what is kept of all files
+        await adl.load_video(web.put_file(path)[0])
+    expected = frames_of(large)
+    assert np.array_equal(await video[10].numpy(), expected[10])  # with the header of the file
+    web.requests.clear()
+    assert np.array_equal(await video[100].numpy(), expected[100])
+    assert 0 < len(web.requests) <= 3
 
 
 async def test_a_known_video_costs_a_look(web: WebServer, carphone: adl.Video) -> None:
@@ -247,15 +266,12 @@ async def test_a_file_that_is_replaced(web: WebServer, folder: Path, validator: 
 
 
 async def test_a_file_that_is_replaced_while_it_is_scanned(web: WebServer, large: Path, folder: Path) -> None:
-    path = folder / "large.mkv"
-    if not path.exists():
-        remux(large, path)
-    data = path.read_bytes()
-    url = web.put("large.mkv", data)
+    url, _ = web.put_file(file_of_large(large, folder, ".mkv"))
+    path = url.removeprefix(f"http://{web.host}")
 
     def replace() -> None:
         if len(web.requests) == 4:
-            web.files[url.removeprefix(f"http://{web.host}")] = data[:-1]
+            web.files[path] = web.files[path][:-1]
 
     web.before = replace
     with pytest.raises(FileChangedError):
