@@ -175,6 +175,8 @@ CLIPS = {
     "av1-webm": Clip(codec="libsvtav1", options={**SVT, "g": "20"}, suffix=".webm", frames=50),
     "vp9": Clip(codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "25"}, suffix=".webm"),
 }  # fmt: skip
+# Its parameter sets say so much else that none of the other clips decodes with them.
+PLAINER = Clip(options={**X264, "g": "15", "bf": "0", "x264-params": "cabac=0:8x8dct=0:ref=1"}, frames=130)
 TRANSCODED = {
     "mpeg4": Clip(codec="mpeg4", options={"b": "4M"}, suffix=".avi"),
     "mjpeg": Clip(codec="mjpeg", pix_fmt="yuvj420p", options={"q": "2"}, suffix=".mov", frames=40),

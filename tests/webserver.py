@@ -23,6 +23,7 @@ class Request:
     """What was asked, and what was answered."""
 
     target: str
+    port: int  # of the connection at its other end
     begin: int | None
     status: int
     sent: int
@@ -140,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         web = self.server_state
         cut = web.cuts > 0 and bool(body)
         web.cuts -= cut
-        web.requests.append(Request(self.path, begin, status, len(body)))
+        web.requests.append(Request(self.path, self.client_address[1], begin, status, len(body)))
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -17,7 +17,7 @@ from dreamlake.media.files import LocalFile
 from dreamlake.media.original import read_segment
 from dreamlake.media.remote import media_file
 from dreamlake.media.scan import Scan, scan
-from tests.clips import CLIPS, REAL_NAMES, TRANSCODED, X264, Clip, cut_out, join, real_clip, remux
+from tests.clips import CLIPS, PLAINER, REAL_NAMES, TRANSCODED, X264, Clip, cut_out, join, real_clip, remux
 from tests.webserver import WebServer
 
 X265 = {"preset": "ultrafast", "x265-params": "log-level=none:open-gop=1:keyint=20:min-keyint=20:bframes=4"}
@@ -38,7 +38,7 @@ REMUXED = {
     "mkv": ("h264-open-gop", ".mkv", ""),
     "vp9-mp4": ("vp9", ".mp4", ""),
 }
-ALL = CLIPS | TRANSCODED | MORE
+ALL = CLIPS | TRANSCODED | MORE | {"plainer": PLAINER}
 ACCESS = {".mp4": "listed", ".mov": "listed", ".ts": "position"}
 
 
@@ -56,7 +56,7 @@ def file_of(name: str, made: dict[str, Path]) -> Path:
         elif name == "false-keys":
             made[name] = false_keys(file_of("h264-open-gop", made), made[""] / "false-keys.mp4", range(10, 200, 24))
         elif name == "two-entries":
-            sources = [file_of(source, made) for source in ("h264-open-gop", "h264-pyramid")]
+            sources = [file_of(source, made) for source in ("h264-open-gop", "plainer")]
             made[name] = join(sources, made[""] / "two-entries.mp4")
         elif name == "edit-list":  # begins in the midst of an open GOP
             made[name] = cut_out(file_of("h264-open-gop", made), made[""] / "edit-list.mp4", 23)

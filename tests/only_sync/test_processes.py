@@ -99,13 +99,18 @@ def test_workers_read_a_pickled_video_of_a_url(method: str) -> None:
     expected = decode_plain(BIKES)
     with WebServer() as web:
         video = dl.load_video(web.put("bikes.mp4", BIKES.read_bytes()))
-        video[5].numpy()  # a connection is open and kept when the workers begin
+        video[5].numpy()
+        used = {request.port for request in web.requests}
+        assert len(used) == 1  # a connection is kept when the workers begin
+        web.requests.clear()
         with multiprocessing.get_context(method).Pool(2) as workers:
-            results = workers.map_async(_read, [pickle.dumps(video), pickle.dumps(video[:])])
-            for number in range(0, 250, 3):  # and the parent goes on using it
-                assert np.array_equal(video[number].numpy(), expected[number])
-            for frames in results.get(60):
+            for frames in workers.map(_read, [pickle.dumps(video), pickle.dumps(video[:])]):
                 assert frames == [expected[number].tobytes() for number in WANTED]
+        assert web.requests
+        assert used.isdisjoint(request.port for request in web.requests)
+        web.requests.clear()
+        assert np.array_equal(video[200].numpy(), expected[200])
+        assert used == {request.port for request in web.requests}
         dl.close()
         assert np.array_equal(video[6].numpy(), expected[6])
 
