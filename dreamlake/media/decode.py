@@ -80,8 +80,9 @@ class _Pool:
         self._count = 0
 
     @contextmanager
-    def lend(self, header: IndexHeader, extradata: bytes | None) -> Iterator[Decoder]:
-        key = (header.codec, extradata, header.color_space, header.color_range, header.width, header.height)
+    def lend(self, header: IndexHeader, extradata: bytes | None, changing: bool) -> Iterator[Decoder]:
+        own = object() if changing else None  # nobody else finds this decoder
+        key = (header.codec, extradata, header.color_space, header.color_range, header.width, header.height, own)
         with self._lock:
             idle = self._idle.get(key)
             decoder = idle.pop() if idle else None
@@ -127,7 +128,8 @@ def decode_run(index: FrameIndex, run: Run, segments: Sequence[StoredPackets]) -
         MediaError: a wanted frame did not come out of the decoder.
     """
     wanted = set(run.frames.tolist())
-    with _pool.lend(index.header, segments[0].extradata) as decoder:
+    changing = any(segment.changing for segment in segments)
+    with _pool.lend(index.header, segments[0].extradata, changing) as decoder:
         for picture in decoder.pictures(_packets(run, segments)):
             number = picture.pts
             if number is not None and number in wanted:

@@ -42,7 +42,8 @@ def read_segment(file: MediaFile, scanned: Scan, segment: int) -> StoredPackets:
     number_packets(found, first, scanned.index)
     if scanned.changes:
         _tell_changes(found, first, scanned)
-    return StoredPackets(found, first, scanned.extradata, sum(packet.size for packet in found))
+    nbytes = sum(packet.size for packet in found)
+    return StoredPackets(found, first, scanned.extradata, nbytes, changing=bool(scanned.changes))
 
 
 def _tell_changes(packets: Packets, first: int, scanned: Scan) -> None:

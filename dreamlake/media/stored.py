@@ -29,12 +29,14 @@ class StoredPackets:
         first: the number of the first one in the whole video.
         extradata: that the decoder needs before the first packet; None when the packets carry it themselves.
         nbytes: of memory, nearly: the packets, and the segment that some demuxers keep alive with them.
+        changing: whether packets bring other extradata along, so that a decoder of these is of no use for others.
     """
 
     packets: list[Packet[Any]]
     first: int
     extradata: bytes | None
     nbytes: int
+    changing: bool = False
 
 
 def demux_segment(data: bytes, init: bytes, index: FrameIndex, segment: int) -> StoredPackets:

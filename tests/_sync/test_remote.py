@@ -126,6 +126,9 @@ def test_parameter_sets_that_change_on_the_way(web: WebServer, folder: Path) -> 
         for number in (320, 5, 298, 199, 200, 150, 0, 249):
             assert np.array_equal(video[number].numpy(), expected[number]), f"frame {number}"
         assert np.array_equal(video.numpy(), expected)
+        # A video that begins with the same parameter sets, and keeps them.
+        same = dl.load_video(file_of("h264-open-gop", folder))
+        assert np.array_equal(same.numpy(), expected[: same.frames])
 
 
 def test_what_a_video_of_a_url_is(carphone: dl.Video, web: WebServer) -> None:
