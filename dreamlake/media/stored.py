@@ -88,5 +88,13 @@ def read_packets(data: bytes, container: str) -> tuple[list[Packet[Any]], bytes 
         packets: list[Packet[Any]] = [packet for packet in source.demux(video) if packet.size]
         if container == "mpegts":
             # That demuxer's buffers are up to twice as large as what is in them, and these packets are kept.
-            packets = [Packet(bytes(packet)) for packet in packets]
+            packets = [_copy(packet) for packet in packets]
         return packets, video.codec_context.extradata
+
+
+def _copy(packet: Packet[Any]) -> Packet[Any]:
+    # A packet made of bytes borrows them, and decoders read on into the zeros that have to follow a packet.
+    copy: Packet[Any] = Packet(packet.size)
+    copy.update(bytes(packet))
+    copy.is_keyframe = packet.is_keyframe
+    return copy
