@@ -9,9 +9,10 @@
     ├── ConfigError                       the lake in use cannot be opened, or is not said rightly
     ├── FrameIndexError (IndexError)      a frame or a time outside of the clip
     ├── MissingExtraError (ImportError)   an optional part is not installed
-    ├── SourceError                       a local file that cannot be taken
+    ├── SourceError                       a file that cannot be taken
     │   ├── SourceNotFoundError (FileNotFoundError)
     │   ├── UnsupportedTypeError          a type that Dreamlake does not know
+    │   ├── SourceUnreachableError (ConnectionError)   an s3:// or https:// file whose host does not give it
     │   ├── MediaError                    content that cannot be read as its type
     │   └── FileChangedError              the file changed while it was read
     ├── LakeError                         the lake answered, and said no
@@ -51,6 +52,7 @@ __all__ = [
     "ServerError",
     "SourceError",
     "SourceNotFoundError",
+    "SourceUnreachableError",
     "UnsupportedTypeError",
     "UploadPausedError",
     "UsageError",
@@ -93,11 +95,15 @@ class MissingExtraError(DreamlakeError, ImportError):
 
 
 class SourceError(DreamlakeError):
-    """A local file that cannot be taken."""
+    """A file that cannot be taken."""
 
 
 class SourceNotFoundError(SourceError, FileNotFoundError):
-    """There is no file at that path."""
+    """There is no file at that path or URL."""
+
+
+class SourceUnreachableError(SourceError, ConnectionError):
+    """The host of an ``s3://`` or ``https://`` file does not answer, or fails."""
 
 
 class UnsupportedTypeError(SourceError):
@@ -109,7 +115,7 @@ class MediaError(SourceError):
 
 
 class FileChangedError(SourceError):
-    """The file changed while it was being read, so nothing of it was registered."""
+    """The file changed while it was being read, so nothing of it was used."""
 
 
 class LakeError(DreamlakeError):
@@ -132,7 +138,7 @@ class RequestError(LakeError):
 
 
 class AccessError(LakeError):
-    """The API key is missing, unknown or does not reach this (401, 403)."""
+    """The API key, or what a remote file is fetched with, is missing, unknown or does not reach this (401, 403)."""
 
 
 class NotFoundError(LakeError, LookupError):

@@ -7,6 +7,7 @@ cannot pass for a right one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.packet import PacketSideData, packet_sidedata_type_from_literal
 from numpy.typing import NDArray
 
 REAL_NAMES = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_distorted.mp4", "carphone_pristine.mp4")
@@ -102,6 +104,41 @@ def cut_out(source: Path, target: Path, first: int) -> Path:
     return target
 
 
+def join(sources: list[Path], target: Path) -> Path:
+    """Clips of one codec one after the other in an MP4, each with parameter sets of its own."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(av.open(str(source))) for source in sources]
+        output = stack.enter_context(av.open(str(target), "w"))
+        stream = output.add_stream_from_template(opened[0].streams.video[0])
+        end = 0
+        for container in opened:
+            begin, extradata = end, container.streams.video[0].codec_context.extradata
+            for number, packet in enumerate(container.demux(video=0)):
+                if not packet.size:
+                    continue
+                if number == 0:
+                    side = PacketSideData(packet_sidedata_type_from_literal("new_extradata"), len(extradata))
+                    side.update(extradata)
+                    packet.set_sidedata(side)
+                packet.pts += begin
+                packet.dts += begin
+                end = max(end, packet.pts + packet.duration)
+                packet.stream = stream
+                output.mux(packet)
+    return target
+
+
+def remux(source: Path, target: Path, **options: str) -> Path:
+    """The same packets in a new file."""
+    with av.open(str(source)) as original, av.open(str(target), "w", options=options) as output:
+        streams = {stream: output.add_stream_from_template(stream) for stream in original.streams}
+        for packet in original.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream]
+                output.mux(packet)
+    return target
+
+
 def _tone(stream: av.AudioStream, seconds: float) -> Iterator[av.Packet]:
     samples = np.sin(np.arange(int(seconds * 48_000)) * 2 * np.pi * 440 / 48_000).astype(np.float32)
     fifo = av.AudioFifo()
@@ -138,6 +175,8 @@ CLIPS = {
     "av1-webm": Clip(codec="libsvtav1", options={**SVT, "g": "20"}, suffix=".webm", frames=50),
     "vp9": Clip(codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "25"}, suffix=".webm"),
 }  # fmt: skip
+# Its parameter sets say so much else that none of the other clips decodes with them.
+PLAINER = Clip(options={**X264, "g": "15", "bf": "0", "x264-params": "cabac=0:8x8dct=0:ref=1"}, frames=130)
 TRANSCODED = {
     "mpeg4": Clip(codec="mpeg4", options={"b": "4M"}, suffix=".avi"),
     "mjpeg": Clip(codec="mjpeg", pix_fmt="yuvj420p", options={"q": "2"}, suffix=".mov", frames=40),

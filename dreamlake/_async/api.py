@@ -14,6 +14,7 @@ from dreamlake.core.ids import is_object_id, resource_id
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.targets import AssetUri, parse_source
 from dreamlake.errors import InvalidIdError, UsageError
+from dreamlake.media.remote import close_connections
 
 __all__ = ["close", "load", "load_video"]
 
@@ -21,8 +22,12 @@ __all__ = ["close", "load", "load_video"]
 async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
     """Load a video: its facts and its frame index, but no pixels yet.
 
+    Files are read where they lie, and of remote ones no more than it takes. Of an MP4 that is what it says of its
+    frames, and later the segments that are asked for; other containers are read through once.
+
     Args:
-        source: a resource id (``v-…``), a ``bss://`` URI, a ``file://`` URI or a path.
+        source: a resource id (``v-…``), a ``bss://`` URI, a path, or the URL of a file: ``file://``, ``https://``,
+            ``http://`` or ``s3://bucket/key``, with the credentials and the endpoint that AWS's own tools would use.
 
     Returns:
         The video; if the lake is still processing it, once that is done.
@@ -30,13 +35,16 @@ async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
     Raises:
         InvalidIdError: malformed, or the id of something else.
         NotFoundError: the lake has no such video.
-        SourceError: a file that cannot be read as video.
+        SourceError: a file that cannot be read as video, or not at all.
+        AccessError: the host of a file does not let us read it.
+        MissingExtraError: ``s3://`` without the extra ``s3``.
         ProcessingError: the lake could not process the video.
         LakeUnreachableError: no lake answers.
 
     Example:
         >>> video = await adl.load_video("v-BV1bW411n7fY9x01")
         >>> video = await adl.load_video("bss://localhost:10234/videos/69e7264a")
+        >>> video = await adl.load_video("s3://bucket/run-042/front.mp4")
     """
     target = parse_source(os.fspath(source))
     if isinstance(target, AssetUri):
@@ -47,10 +55,8 @@ async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
         whole = is_object_id(target.object_id)
         object_id = target.object_id if whole else (await lake.video(target.object_id)).id
         return await AsyncVideo(AsyncLakeSource.of(lake, object_id)).load()
-    if target.scheme != "file":
-        raise UsageError(f"{target.location}: only files of this machine are read in place yet; upload it to a lake")
-    path = _absolute(target.location)
-    key = AsyncFileSource(path).key
+    location = _absolute(target.location) if target.scheme == "file" else target.location
+    key = AsyncFileSource(location).key
     known = AsyncSource.find(key)
     if isinstance(known, AsyncFileSource) and not await known.is_current():
         AsyncSource.forget(key)  # the file was written anew since
@@ -82,6 +88,7 @@ async def load(source: str) -> AsyncVideo:
 async def close() -> None:
     """Close connections and embedded lakes; the next call opens them again. Nothing need be closed at exit."""
     await close_clients()
+    await offload(close_connections)
     try:
         from dreamlake.server import embedded
     except ImportError:

@@ -15,6 +15,7 @@ from dreamlake.core.ids import is_object_id, resource_id
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.targets import AssetUri, parse_source
 from dreamlake.errors import InvalidIdError, UsageError
+from dreamlake.media.remote import close_connections
 
 __all__ = ["close", "load", "load_video"]
 
@@ -22,8 +23,12 @@ __all__ = ["close", "load", "load_video"]
 def load_video(source: str | os.PathLike[str]) -> Video:
     """Load a video: its facts and its frame index, but no pixels yet.
 
+    Files are read where they lie, and of remote ones no more than it takes. Of an MP4 that is what it says of its
+    frames, and later the segments that are asked for; other containers are read through once.
+
     Args:
-        source: a resource id (``v-…``), a ``bss://`` URI, a ``file://`` URI or a path.
+        source: a resource id (``v-…``), a ``bss://`` URI, a path, or the URL of a file: ``file://``, ``https://``,
+            ``http://`` or ``s3://bucket/key``, with the credentials and the endpoint that AWS's own tools would use.
 
     Returns:
         The video; if the lake is still processing it, once that is done.
@@ -31,13 +36,16 @@ def load_video(source: str | os.PathLike[str]) -> Video:
     Raises:
         InvalidIdError: malformed, or the id of something else.
         NotFoundError: the lake has no such video.
-        SourceError: a file that cannot be read as video.
+        SourceError: a file that cannot be read as video, or not at all.
+        AccessError: the host of a file does not let us read it.
+        MissingExtraError: ``s3://`` without the extra ``s3``.
         ProcessingError: the lake could not process the video.
         LakeUnreachableError: no lake answers.
 
     Example:
         >>> video = dl.load_video("v-BV1bW411n7fY9x01")
         >>> video = dl.load_video("bss://localhost:10234/videos/69e7264a")
+        >>> video = dl.load_video("s3://bucket/run-042/front.mp4")
     """
     target = parse_source(os.fspath(source))
     if isinstance(target, AssetUri):
@@ -48,10 +56,8 @@ def load_video(source: str | os.PathLike[str]) -> Video:
         whole = is_object_id(target.object_id)
         object_id = target.object_id if whole else lake.video(target.object_id).id
         return Video(LakeSource.of(lake, object_id)).load()
-    if target.scheme != "file":
-        raise UsageError(f"{target.location}: only files of this machine are read in place yet; upload it to a lake")
-    path = _absolute(target.location)
-    key = FileSource(path).key
+    location = _absolute(target.location) if target.scheme == "file" else target.location
+    key = FileSource(location).key
     known = Source.find(key)
     if isinstance(known, FileSource) and not known.is_current():
         Source.forget(key)  # the file was written anew since
@@ -83,6 +89,7 @@ def load(source: str) -> Video:
 def close() -> None:
     """Close connections and embedded lakes; the next call opens them again. Nothing need be closed at exit."""
     close_clients()
+    offload(close_connections)
     try:
         from dreamlake.server import embedded
     except ImportError:

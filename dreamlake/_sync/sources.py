@@ -29,13 +29,12 @@ from dreamlake.core.targets import bss_uri
 from dreamlake.core.wire import VideoMeta
 from dreamlake.errors import (
     AccessError,
-    FileChangedError,
     IntegrityError,
     NotFoundError,
     ProcessingError,
-    SourceNotFoundError,
     UsageError,
 )
+from dreamlake.media.remote import media_file
 from dreamlake.progress import Progress, upload_progress
 
 __all__ = ["Facts", "FileSource", "LakeSource", "Source"]
@@ -290,17 +289,17 @@ class LakeSource(Source):
 
 
 class FileSource(Source):
-    """A video file of this machine, read as it is.
+    """A video file, of this machine or another, read where it lies.
 
     Args:
-        path: absolute.
+        location: absolute path, or an ``s3://`` or ``https://`` URL.
     """
 
-    def __init__(self, path: str) -> None:
-        super().__init__(("file", path))
-        self._path = Path(path)
+    def __init__(self, location: str) -> None:
+        super().__init__(("file", location))
+        self._location = location
+        self._file = media_file(location)
         self._scan: Any = None
-        self._loaded: tuple[int, ...] = ()
 
     @property
     def id(self) -> None:
@@ -308,38 +307,26 @@ class FileSource(Source):
 
     @property
     def uri(self) -> str:
-        return self._path.as_uri()
+        return self._file.uri
 
     def load(self) -> None:
         from dreamlake.media.scan import scan
 
         if self._index is None:
-            if not offload(self._path.is_file):
-                raise SourceNotFoundError(f"{self._path}: there is no such file")
-            self._loaded = offload(self._stat)
-            self._scan = offload(partial(scan, self._path))
+            self._scan = offload(partial(scan, self._file))
             self._index = self._scan.index
 
     def _version(self, number: int) -> Hashable:
-        if offload(self._stat) != self._loaded:
-            raise FileChangedError(f"{self._path}: changed since it was opened")
-        return self._path, self._loaded, number
+        return self._location, self._file.version, number
 
     def _read(self, number: int) -> Any:
         from dreamlake.media.original import read_segment
 
-        return offload(partial(read_segment, self._path, self._scan, number))
+        return offload(partial(read_segment, self._file, self._scan, number))
 
     def is_current(self) -> bool:
         """Whether the file is still the one that was loaded, or none was loaded yet."""
-        return self._index is None or offload(self._stat) == self._loaded
-
-    def _stat(self) -> tuple[int, ...]:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return ()
-        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+        return offload(self._file.is_current)
 
 
 def _matches(data: bytes, digest: str) -> bool:

@@ -1,1 +1,1 @@
-"""PyAV behind plain blocking functions over files and bytes: no network, no event loop, no lake."""
+"""PyAV behind plain blocking functions over files, local and remote, and bytes: no event loop, no lake."""

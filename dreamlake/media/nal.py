@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from av.packet import Packet
 
-__all__ = ["Picture", "picture_reader"]
+__all__ = ["READS", "Picture", "may_hold_fields", "picture_reader"]
+
+READS = frozenset({"h264", "hevc"})  # codecs of whose packets it is told whether decoding may begin with them
 
 _START = b"\x00\x00\x01"
 _VOP = b"\x00\x00\x01\xb6"  # begins a picture of MPEG-4 part 2
@@ -61,6 +63,11 @@ def picture_reader(codec: str, extradata: bytes | None) -> Callable[[Packet[Any]
         return lambda packet: Picture(packed=bytes(packet).count(_VOP) > 1)
     known = Picture()
     return lambda _: known
+
+
+def may_hold_fields(codec: str, extradata: bytes | None) -> bool:
+    """Whether a packet may be a field that only the next one completes, as far as the parameter sets say."""
+    return codec == "h264" and _H264(_boxed_sets(extradata or b"", 5)).fields
 
 
 def _units(packet: Packet[Any], length_size: int) -> Iterator[memoryview]:
@@ -175,6 +182,11 @@ class _H264:
         for unit in units:
             self._parameters(unit)
 
+    @property
+    def fields(self) -> bool:
+        """Whether there may be pictures whose fields are coded apart."""
+        return any(sps.fields for sps in self._sps.values())
+
     def picture(self, units: Iterable[memoryview]) -> Picture:
         idr = recovers = referred = False
         sets: list[tuple[int, bytes]] = []
@@ -226,7 +238,7 @@ class _H264:
 
     def _field(self, unit: memoryview) -> tuple[int, int] | None:
         """frame_num and parity (0 top, 1 bottom) of a slice of a field; None for slices of whole pictures."""
-        if not any(sps.fields for sps in self._sps.values()):
+        if not self.fields:
             return None
         bits = _Bits(bytes(unit[1:_HEADER_BYTES]))
         try:

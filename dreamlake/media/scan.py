@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from av.packet import Packet, PacketSideData
@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 from dreamlake.core.frameindex import DROPPABLE, KEY, LEADING, SECOND_FIELD, FrameIndex, IndexHeader
 from dreamlake.core.segments import decode_times, plan_segments
 from dreamlake.errors import MediaError
-from dreamlake.media.container import best_video, open_media
-from dreamlake.media.nal import Picture, picture_reader
+from dreamlake.media.container import best_video, is_listed, open_media
+from dreamlake.media.files import MediaFile
+from dreamlake.media.nal import READS, Picture, picture_reader
 
 __all__ = ["Scan", "check_video", "scan"]
+
+UNSEEN = Picture()
 
 # Matrix coefficients of ITU-T H.273 that FFmpeg's scaler refuses.
 NOT_CONVERTED = {
@@ -47,6 +50,12 @@ class Scan:
         begin: seconds of the earliest decoding time of any stream; below zero where frames are reordered.
         audio_codec: of the first audio stream; None when there is none.
         both_fields: whether packets hold two fields each, which a transport stream would take apart.
+        extradata: that a decoder of these packets needs first.
+        changes: other extradata that holds from a packet on, by its number, where the file says so beside the packets.
+        packet_pos: (P,) where the demuxer found each packet, in bytes from the beginning of the file.
+        access: how packets are found again: ``listed`` ones lie at their position as they are; otherwise they are
+            demuxed, from the ``position`` of the first on, or from its ``time``.
+        keys_unseen: whether key frames are where the file says, and nobody looked whether they are.
     """
 
     index: FrameIndex
@@ -57,6 +66,11 @@ class Scan:
     begin: Fraction
     audio_codec: str | None
     both_fields: bool
+    extradata: bytes | None
+    changes: dict[int, bytes]
+    packet_pos: NDArray[np.int64]
+    access: Literal["listed", "position", "time"]
+    keys_unseen: bool
 
 
 def check_video(path: Path) -> None:
@@ -74,7 +88,7 @@ def check_video(path: Path) -> None:
     _first_frame(path)
 
 
-def _first_frame(path: Path) -> VideoFrame:
+def _first_frame(path: Path | MediaFile) -> VideoFrame:
     """The first picture: what a decoder knows and the container does not say."""
     with open_media(path) as container:
         for frame in container.decode(best_video(container, path.name)):
@@ -85,11 +99,12 @@ def _first_frame(path: Path) -> VideoFrame:
     raise MediaError(f"{path.name}: not one frame can be decoded")
 
 
-def scan(path: Path) -> Scan:
+def scan(path: Path | MediaFile) -> Scan:
     """Walk all packets of a file and index every displayed frame.
 
     Raises:
         MediaError: not a video, damaged, or cut short.
+        FileChangedError: the file changed meanwhile; a path is not checked for that.
     """
     pts: list[int] = []
     durations: list[int] = []
@@ -97,10 +112,13 @@ def scan(path: Path) -> Scan:
     keys: list[bool] = []
     shown: list[bool] = []
     pictures: list[Picture] = []
+    positions: list[int] = []
+    changes: dict[int, bytes] = {}
     begin = Fraction(0)
     first = _first_frame(path)
-    with open_media(path) as container:
+    with open_media(path, skim=True) as container:
         stream = best_video(container, path.name)
+        access: Literal["listed", "position", "time"] = "listed" if is_listed(stream) else "time"
         audio = next(iter(container.streams.audio), None)
         extradata = stream.codec_context.extradata
         read = picture_reader(stream.codec_context.name, extradata)
@@ -112,10 +130,13 @@ def scan(path: Path) -> Scan:
                 continue
             if packet.is_corrupt:
                 raise MediaError(f"{path.name}: damaged or cut short at frame {len(pts)}")
-            if packet.has_sidedata("new_extradata") and _new_extradata(packet) != extradata:
-                # A decoder that begins further on would be given those of the beginning.
-                raise MediaError(f"{path.name}: its parameters change at frame {len(pts)}, which is not read yet")
-            picture = read(packet)
+            if packet.has_sidedata("new_extradata") and (changes or _new_extradata(packet) != extradata):
+                if isinstance(path, Path):
+                    # A decoder that begins further on would be given those of the beginning.
+                    raise MediaError(f"{path.name}: its parameters change at frame {len(pts)}, which is not read yet")
+                changes[len(pts)] = _new_extradata(packet)
+            # Zeros stand for what was not fetched: the file says where key frames are, and nothing else is known.
+            picture = read(packet) if any(memoryview(packet)[:8]) else UNSEEN
             time = packet.pts if packet.pts is not None else packet.dts
             if picture.second_field and pts:
                 time = pts[-1]
@@ -128,6 +149,7 @@ def scan(path: Path) -> Scan:
             shown.append(not packet.is_discard and not picture.second_field)
             keys.append(packet.is_keyframe)
             pictures.append(picture)
+            positions.append(-1 if packet.pos is None else packet.pos)
         # The header's own count would be of no use here: it counts what an edit list leaves out.
         expected = sum(1 for entry in stream.index_entries if entry.size) if "mp4" in container.format.name else 0
         if expected > len(pts):
@@ -149,12 +171,28 @@ def scan(path: Path) -> Scan:
             raise MediaError(f"{path.name}: holds no frames")
         packet_dts = decode_times(packet_pts)
         begin = min(begin, int(packet_dts[0]) * Fraction(stream.time_base or 1))
-        change = any(picture.changed for picture in pictures)
+        change = bool(changes) or any(picture.changed for picture in pictures)
         index = _index(stream, first, packet_pts, np.array(durations), packet_flags, displayed, change)
         index = _cut(index, packet_pts, packet_bytes)
-        codec = audio.codec.canonical_name if audio else None
-        both = any(picture.both_fields for picture in pictures)
-        return Scan(index, packet_bytes, packet_pts, packet_dts, demuxed, begin, codec, both)
+        if container.format.name == "mpegts":
+            access = "position"  # FFmpeg seeks there by decoding times, which scanning does not keep
+        if min(positions) < 0:
+            access = "time"
+        return Scan(
+            index=index,
+            packet_bytes=packet_bytes,
+            packet_pts=packet_pts,
+            packet_dts=packet_dts,
+            demuxed_pts=demuxed,
+            begin=begin,
+            audio_codec=audio.codec.canonical_name if audio else None,
+            both_fields=any(picture.both_fields for picture in pictures),
+            extradata=extradata,
+            changes=changes,
+            packet_pos=np.array(positions, np.int64),
+            access=access,
+            keys_unseen=any(picture is UNSEEN for picture in pictures) and index.header.codec in READS,
+        )
 
 
 def _new_extradata(packet: Packet[Any]) -> bytes:
@@ -163,6 +201,7 @@ def _new_extradata(packet: Packet[Any]) -> bytes:
 
 def _flags(pictures: list[Picture], keys: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """What the index says of each packet; the leading ones are not marked yet."""
+    unseen = any(picture is UNSEEN for picture in pictures)
     entry, referred, second = (
         np.array([getattr(picture, name) for picture in pictures], np.bool_)
         for name in ("entry", "referred", "second_field")
@@ -170,7 +209,7 @@ def _flags(pictures: list[Picture], keys: NDArray[np.bool_]) -> NDArray[np.uint8
     layer = np.array([picture.layer for picture in pictures])
     # A field is not left out without the other one, and the highest sub-layer is referred to by no higher one.
     paired = second | np.append(second[1:], False)
-    droppable = ~referred & ~paired & (layer == layer.max(initial=0))
+    droppable = ~referred & ~paired & (layer == layer.max(initial=0)) & (not unseen)
     if any(picture.packed for picture in pictures):
         entry[1:] = False  # what is in a packet depends on the packets before it
     flags: NDArray[np.uint8] = (
@@ -179,7 +218,7 @@ def _flags(pictures: list[Picture], keys: NDArray[np.bool_]) -> NDArray[np.uint8
     return flags
 
 
-def _display_order(path: Path, packets: int | None = None) -> list[int]:
+def _display_order(path: Path | MediaFile, packets: int | None = None) -> list[int]:
     """The packets, of the first ``packets``, that decode to a picture, in the order in which the pictures are shown."""
     order: list[int] = []
     with open_media(path) as container:
@@ -200,7 +239,7 @@ def _numbers(frames: list[VideoFrame]) -> list[int]:
     return [frame.pts for frame in frames if frame.pts is not None]
 
 
-def _hide_undecodable(path: Path, flags: NDArray[np.uint8], shown: NDArray[np.bool_]) -> None:
+def _hide_undecodable(path: Path | MediaFile, flags: NDArray[np.uint8], shown: NDArray[np.bool_]) -> None:
     """A file that was cut out of a longer one begins with packets that refer to what is gone: ask a decoder which."""
     keys = np.flatnonzero(flags & KEY)
     second = int(keys[1]) if len(keys) > 1 else len(flags)

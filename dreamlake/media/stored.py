@@ -93,6 +93,8 @@ def read_packets(data: bytes, container: str) -> tuple[list[Packet[Any]], bytes 
 
 
 def _copy(packet: Packet[Any]) -> Packet[Any]:
-    copy: Packet[Any] = Packet(packet.size)  # with the zeros behind it that decoders read on into
+    # A packet made of bytes borrows them, and decoders read on into the zeros that have to follow a packet.
+    copy: Packet[Any] = Packet(packet.size)
     copy.update(bytes(packet))
+    copy.is_keyframe = packet.is_keyframe
     return copy

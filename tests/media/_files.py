@@ -11,20 +11,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.clips import Clip
+from tests.clips import Clip, remux
+
+__all__ = ["Pictures", "remux", "write_pictures"]
 
 Pictures = list[NDArray[np.uint8]]
-
-
-def remux(source: Path, target: Path, **options: str) -> Path:
-    """The same packets in a new file."""
-    with av.open(str(source)) as original, av.open(str(target), "w", options=options) as output:
-        streams = {stream: output.add_stream_from_template(stream) for stream in original.streams}
-        for packet in original.demux():
-            if packet.size:
-                packet.stream = streams[packet.stream]
-                output.mux(packet)
-    return target
 
 
 def write_pictures(clip: Clip, path: Path, pictures: Iterable[NDArray[np.uint8]], **settings: Any) -> Path:

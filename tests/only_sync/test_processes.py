@@ -21,6 +21,7 @@ import pytest
 import dreamlake as dl
 import dreamlake.aio as adl
 from tests.clips import Clip, decode_plain, real_clip
+from tests.webserver import WebServer
 
 BIKES = real_clip("bikes.mp4")
 WANTED = (0, 249, 100, 42, 199, 3)
@@ -90,6 +91,28 @@ def test_workers_read_a_pickled_video(lake: str, method: str) -> None:
         for frames in workers.map(_read, [pickle.dumps(video), pickle.dumps(video[:])]):
             assert frames == [expected[number].tobytes() for number in WANTED]
     assert np.array_equal(video[6].numpy(), expected[6])  # and the parent's still work
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_workers_read_a_pickled_video_of_a_url(method: str) -> None:
+    expected = decode_plain(BIKES)
+    with WebServer() as web:
+        video = dl.load_video(web.put("bikes.mp4", BIKES.read_bytes()))
+        video[5].numpy()
+        used = {request.port for request in web.requests}
+        assert len(used) == 1  # a connection is kept when the workers begin
+        web.requests.clear()
+        with multiprocessing.get_context(method).Pool(2) as workers:
+            for frames in workers.map(_read, [pickle.dumps(video), pickle.dumps(video[:])]):
+                assert frames == [expected[number].tobytes() for number in WANTED]
+        assert web.requests
+        assert used.isdisjoint(request.port for request in web.requests)
+        web.requests.clear()
+        assert np.array_equal(video[200].numpy(), expected[200])
+        assert used == {request.port for request in web.requests}
+        dl.close()
+        assert np.array_equal(video[6].numpy(), expected[6])
 
 
 READ_AND_UPLOAD = """
