@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamlake.core.decodeplan import Run, plan_runs
-from dreamlake.core.frameindex import DROPPABLE, KEY, LEADING, FrameIndex
+from dreamlake.core.frameindex import DROPPABLE, KEY, LEADING, SECOND_FIELD, FrameIndex
 
 from ._helpers import examples, frame_index, frame_indexes
 
@@ -237,3 +237,10 @@ def test_packets_before_the_first_key_packet_decode_from_the_first() -> None:
     index = frame_index([0, 0, KEY, 0], [0, 1, 2, 3])
     assert told(plan_runs(index, [1])) == [(range(1), [0, 1], [1])]
     assert told(plan_runs(index, [3])) == [(range(1), [2, 3], [3])]
+
+
+def test_a_picture_has_both_of_its_fields() -> None:
+    index = frame_index([KEY, SECOND_FIELD, 0, SECOND_FIELD, 0, SECOND_FIELD], [0, 4, 2])
+    assert told(plan_runs(index, [0])) == [(range(1), [0, 1], [0])]
+    assert told(plan_runs(index, [2])) == [(range(1), [0, 1, 2, 3], [2])]
+    assert told(plan_runs(index, [1])) == [(range(1), [0, 1, 2, 3, 4, 5], [1])]
