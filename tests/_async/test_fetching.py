@@ -150,12 +150,12 @@ async def test_what_is_damaged_each_time_is_an_error_and_never_a_frame(proxy: Pr
     for clips in (video[25], video[18:22], video, video.chunk(2.0), video[::-1]):
         with pytest.raises(IntegrityError, match="segment 2 does not match its hash"):
             await clips.numpy()
-    shown = []
+    number = 0
     with pytest.raises(IntegrityError, match="segment 2"):
         async for picture in video.iterator():
-            shown.append(picture)
-    assert np.array_equal(shown, expected[: len(shown)])
-    assert len(shown) <= 20
+            assert np.array_equal(picture, expected[number])
+            number += 1
+    assert number <= 20
     assert np.array_equal(await video[30:].numpy(), expected[30:])  # the rest is what it was
 
 

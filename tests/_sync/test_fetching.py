@@ -149,12 +149,12 @@ def test_what_is_damaged_each_time_is_an_error_and_never_a_frame(proxy: Proxy, c
     for clips in (video[25], video[18:22], video, video.chunk(2.0), video[::-1]):
         with pytest.raises(IntegrityError, match="segment 2 does not match its hash"):
             clips.numpy()
-    shown = []
+    number = 0
     with pytest.raises(IntegrityError, match="segment 2"):
         for picture in video.iterator():
-            shown.append(picture)
-    assert np.array_equal(shown, expected[: len(shown)])
-    assert len(shown) <= 20
+            assert np.array_equal(picture, expected[number])
+            number += 1
+    assert number <= 20
     assert np.array_equal(video[30:].numpy(), expected[30:])  # the rest is what it was
 
 
