@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from av.packet import Packet
 from numpy.typing import NDArray
 
-__all__ = ["BIG", "SHORT_GOP", "SMALL", "Media", "Recipe", "pad"]
+__all__ = ["BIG", "LONG", "LONG_MKV", "SHORT_GOP", "SMALL", "TINY", "Media", "Recipe", "lasting", "pad"]
 
 RATE = 30
 TICK = 512  # of the video's time base in a frame
@@ -41,6 +41,7 @@ class Recipe:
         codec: FFmpeg's name of the encoder.
         options: of the encoder.
         sound: whether there is sound too.
+        suffix: of the file, which says what kind of container it is.
     """
 
     name: str
@@ -51,14 +52,18 @@ class Recipe:
     codec: str = "libx264"
     options: dict[str, str] = field(default_factory=dict)
     sound: bool = False
+    suffix: str = ".mp4"
 
 
 X264 = {"preset": "superfast", "bf": "3", "sc_threshold": "0"}
-BIG = Recipe("1080p H.264", (1920, 1080), 132, 2, 7, options={**X264, "b": "6M"}, sound=True)
+BIG = Recipe("1080p H.264", (1920, 1080), 250, 1, 7, options={**X264, "b": "6M"}, sound=True)
 SMALL = Recipe("480p H.264", (854, 480), 30, 12, 5, options={**X264, "b": "1500k"})
 SHORT_GOP = Recipe(
     "480p AV1", (854, 480), 2, 30, 5, "libsvtav1", {"preset": "11", "crf": "50", "svtav1-params": "lp=2"}
 )
+LONG = replace(SMALL, name="480p H.264, 20 min", repeats=100)
+LONG_MKV = replace(LONG, name="480p H.264, 20 min, mkv", suffix=".mkv")
+TINY = Recipe("tiny", (160, 96), 30, 2, 1, options=X264)
 REAL = "720p real"
 
 
@@ -76,7 +81,7 @@ class Media:
 
     def path(self, recipe: Recipe) -> Path:
         """The file of a recipe."""
-        path = self._folder / f"{recipe.name.replace(' ', '-').lower()}.mp4"
+        path = self._folder / f"{recipe.name.replace(',', '').replace(' ', '-').lower()}{recipe.suffix}"
         if not path.exists():
             self._say(f"making {path.name}")
             _make(recipe, path)
@@ -89,6 +94,12 @@ class Media:
         if package is not None and package.origin is not None:
             videos[REAL] = Path(package.origin).parent / "datasets" / "data" / "bigbuckbunny.mp4"
         return videos
+
+
+def lasting(recipe: Recipe, minutes: int) -> Recipe:
+    """The same video, repeated until it lasts so long."""
+    repeats = math.ceil(minutes * 60 * RATE / (recipe.gop * recipe.gops))
+    return replace(recipe, name=f"{recipe.name}, {minutes} min", repeats=repeats)
 
 
 def pad(source: Path, target: Path, size: int) -> range:
@@ -112,7 +123,7 @@ def _make(recipe: Recipe, path: Path) -> None:
     os.environ.setdefault("SVT_LOG", "1")  # that encoder introduces itself otherwise
     temporary = path.with_suffix(".part")
     frames = recipe.gop * recipe.gops
-    with av.open(str(temporary), "w", "mp4") as output:
+    with av.open(str(temporary), "w", "matroska" if recipe.suffix == ".mkv" else "mp4") as output:
         video = output.add_stream(recipe.codec, rate=RATE, options={"g": str(recipe.gop), **recipe.options})
         video.width, video.height = recipe.size
         video.pix_fmt = "yuv420p"

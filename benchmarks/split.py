@@ -46,8 +46,8 @@ def measure(bench: Bench) -> list[Row]:
         contender(FFMPEG, partial(_run, command) if command else None),
     ]
     seconds = interleave(contenders, bench.pick(9, 4))
-    inside = compare("split 60 s of 1080p, in process", MILLISECONDS, 1, seconds, INSIDE, FFMPEG, goal=1.3)
-    whole = compare("split 60 s of 1080p, whole process", MILLISECONDS, 1, seconds, PROCESS, FFMPEG)
+    inside = compare("split a minute of 1080p, in process", MILLISECONDS, 1, seconds, INSIDE, FFMPEG, goal=1.3)
+    whole = compare("split a minute of 1080p, whole process", MILLISECONDS, 1, seconds, PROCESS, FFMPEG)
     source = path.stat().st_size
     theirs = stored.get(FFMPEG)
     size = Row(
