@@ -24,6 +24,8 @@ WORKS = {  # the name, and the module; its first line is the help
     "latency": "latency",
     "clips": "clips",
     "in-place": "in_place",
+    "remote": "remote",
+    "memory": "memory",
 }
 WIDTH = 150
 

@@ -27,6 +27,8 @@ TICK = 512  # of the video's time base in a frame
 SAMPLE_RATE = 48_000
 TRAVEL = 256  # pixels that the view moves about in
 
+Encoded = tuple[bytes, int, int, bool]  # a packet: its bytes, pts and dts, and whether it is a key packet
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -50,7 +52,7 @@ class Recipe:
     gops: int
     repeats: int
     codec: str = "libx264"
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict, hash=False)
     sound: bool = False
     suffix: str = ".mp4"
 
@@ -63,7 +65,7 @@ SHORT_GOP = Recipe(
 )
 LONG = replace(SMALL, name="480p H.264, 20 min", repeats=100)
 LONG_MKV = replace(LONG, name="480p H.264, 20 min, mkv", suffix=".mkv")
-TINY = Recipe("tiny", (160, 96), 30, 2, 1, options=X264)
+TINY = Recipe("tiny", (160, 96), 30, 1, 1, options={**X264, "crf": "40"})
 REAL = "720p real"
 
 
@@ -78,13 +80,15 @@ class Media:
     def __init__(self, folder: Path, say: Callable[[str], object]) -> None:
         self._folder = folder
         self._say = say
+        self._encoded: dict[Recipe, list[Encoded]] = {}
 
     def path(self, recipe: Recipe) -> Path:
         """The file of a recipe."""
         path = self._folder / f"{recipe.name.replace(',', '').replace(' ', '-').lower()}{recipe.suffix}"
         if not path.exists():
             self._say(f"making {path.name}")
-            _make(recipe, path)
+            once = replace(recipe, name="", repeats=1, sound=False, suffix="")  # what else is made of the same pictures
+            self._encoded[once] = _make(recipe, path, self._encoded.get(once))
         return path
 
     def all(self) -> dict[str, Path]:
@@ -119,7 +123,8 @@ def pad(source: Path, target: Path, size: int) -> range:
     return range(len(data) + 8, size)
 
 
-def _make(recipe: Recipe, path: Path) -> None:
+def _make(recipe: Recipe, path: Path, packets: list[Encoded] | None) -> list[Encoded]:
+    """Write a video, of packets that were encoded before if there are any; returns the packets."""
     os.environ.setdefault("SVT_LOG", "1")  # that encoder introduces itself otherwise
     temporary = path.with_suffix(".part")
     frames = recipe.gop * recipe.gops
@@ -129,12 +134,7 @@ def _make(recipe: Recipe, path: Path) -> None:
         video.pix_fmt = "yuv420p"
         video.codec_context.time_base = Fraction(1, RATE * TICK)
         sound = output.add_stream("aac", rate=SAMPLE_RATE, layout="mono") if recipe.sound else None
-        packets: list[tuple[bytes, int, int, bool]] = []
-        for number, picture in enumerate(_pictures(frames, recipe.size)):
-            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-            frame.pts, frame.time_base = number * TICK, Fraction(1, RATE * TICK)
-            packets += [_kept(packet) for packet in video.encode(frame)]
-        packets += [_kept(packet) for packet in video.encode(None)]
+        packets = packets or [_kept(packet) for packet in _encode(video, _pictures(frames, recipe.size))]
         tones = _sound(sound, frames * recipe.repeats / RATE) if sound is not None else iter(())
         for repeat in range(recipe.repeats):
             shift = repeat * frames * TICK
@@ -152,9 +152,18 @@ def _make(recipe: Recipe, path: Path) -> None:
         for tone in tones:
             output.mux(tone)
     temporary.replace(path)
+    return packets
 
 
-def _kept(packet: Packet[Any]) -> tuple[bytes, int, int, bool]:
+def _encode(video: av.VideoStream, pictures: Iterator[NDArray[np.uint8]]) -> Iterator[Packet[Any]]:
+    for number, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame.pts, frame.time_base = number * TICK, Fraction(1, RATE * TICK)
+        yield from video.encode(frame)
+    yield from video.encode(None)
+
+
+def _kept(packet: Packet[Any]) -> Encoded:
     assert packet.pts is not None
     assert packet.dts is not None
     assert packet.time_base == Fraction(1, RATE * TICK)

@@ -42,15 +42,16 @@ def _measure(bench: Bench, name: str, path: Path) -> list[Row]:
     single_goal, batch_goal = GOALS[name]
     brief = bench.quick and name == BIG.name
     chance = random.Random(7)
-    singles = [chance.randrange(len(video)) for _ in range(bench.pick(8, 5))]
+    singles = [chance.randrange(len(video)) for _ in range(3 if brief else bench.pick(8, 5))]
     # A batch from all of the large video takes torchcodec ten seconds: the quick run takes it from two GOPs.
     batch = chance.sample(range(2 * BIG.gop if brief else len(video)), BATCH)
 
     reference = torch_reader(path)
     peers: dict[str, tuple[Any, Callable[[Any, int], Any], Callable[[Any, list[int]], Any]]] = {
         TORCH: (reference, _torch_frame, _torch_batch),
-        DECORD: (decord_reader(path), _decord_frame, _decord_batch),
     }
+    if not brief:
+        peers[DECORD] = decord_reader(path), _decord_frame, _decord_batch
     if not bench.quick:
         peers[TORCH_CORES] = torch_reader(path, CORES), _torch_frame, _torch_batch
     one_by_one = [Contender(OURS, lambda: [video[number].numpy().shape for number in singles])]
@@ -61,17 +62,18 @@ def _measure(bench: Bench, name: str, path: Path) -> list[Row]:
             Contender(peer, None if missing else lambda r=reader, f=frame: [f(r, number).shape for number in singles])
         )
         in_batches.append(Contender(peer, None if missing else lambda r=reader, f=frames: f(r, batch)))
+    pixels = _compare_pixels(name, video, reference, sorted({*singles, *batch})[:: bench.pick(1, 4)])
     rows = []
     for work, contenders, count, goal in (
         ("one random frame", one_by_one, len(singles), single_goal),
         (f"batch of {BATCH}", in_batches, BATCH, batch_goal),
     ):
-        seconds = interleave(contenders, 1 if brief else bench.pick(4, 2))
+        seconds = interleave(contenders, 1 if brief else bench.pick(4, 2), warmup=0 if brief else 1)
         rows += [
             compare(f"{work}, {name}", RATE, count, seconds, OURS, peer, goal=goal if peer == TORCH else None)
             for peer in peers
         ]
-    return [*rows, _compare_pixels(name, video, reference, sorted({*singles, *batch})[:: bench.pick(1, 4)])]
+    return [*rows, pixels]
 
 
 def _torch_frame(decoder: Any, number: int) -> Any:

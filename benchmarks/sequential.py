@@ -79,7 +79,7 @@ def _step(bench: Bench, name: str, path: Path, count: int) -> list[Row]:
         Contender(STEPS, lambda: [frame.numpy().shape for frame in clip]),
         Contender(TORCH_STEPS, decoder and (lambda: [decoder[number].numpy().shape for number in range(count)])),
     ]
-    seconds = interleave(contenders, bench.pick(3, 2))
+    seconds = interleave(contenders, bench.pick(3, 1))
     return [compare(f"{STEPS}, {name}", RATE, count, seconds, STEPS, TORCH_STEPS)]
 
 
