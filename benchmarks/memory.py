@@ -27,7 +27,7 @@ __all__ = ["measure"]
 
 GROWTH = 1.05
 PEAK = 400  # MB
-UPLOADS = 4  # at once
+UPLOADS = 8  # at once
 STATUS = Path("/proc/self/status")  # not on macOS
 
 
@@ -36,13 +36,13 @@ def measure(bench: Bench) -> list[Row]:
     reads, opened, minutes = bench.pick(10_000, 300), bench.pick(1000, 40), 60 if bench.hour else 10
     big = BIG if bench.quick else lasting(BIG, minutes)
     video, long = bench.uploaded(bench.media.path(LONG)), bench.uploaded(bench.media.path(big))
-    tiny = _many(bench.media.path(TINY), opened + opened // 5)
+    tiny = _many(bench.media.path(TINY), opened + opened // 10)
     dl.close()
     warm, after, few, all_opened = _child(bench.lake, "grow", reads, [video, *tiny])
     frames, peak = _child(bench.lake, "iterate", bench.pick(minutes * 60 * 30, 600), [long])
     growths = (
         (f"RSS after {reads:,} random frames", warm, after, f"after {reads // 5:,}, caches full"),
-        (f"RSS after {opened:,} videos opened", few, all_opened, f"after {opened // 5:,}"),
+        (f"RSS after {opened:,} videos opened", few, all_opened, f"after {opened // 10:,}"),
     )
     rows = [
         Row(
@@ -93,7 +93,7 @@ def _grow(count: int, ids: Sequence[str]) -> list[float]:
         for number in numbers:
             video[number].numpy()
         found.append(_resident())
-    warm, others = (len(ids) - 1) // 6, ids[1:]
+    warm, others = (len(ids) - 1) // 11, ids[1:]
     for some in (others[:warm], others[warm:]):
         for one in some:
             dl.load_video(one)[7].numpy()

@@ -51,7 +51,7 @@ def measure(bench: Bench) -> list[Row]:
                 (EMBEDDED, _Reader(embedded[recipe.name], count, lambda: dl.connect(data=bench.lake))),
             ]
             contenders = [Contender(name, reader.read, reader.load) for name, reader in clips]
-            seconds = interleave(contenders, bench.pick(3, 1), warmup=0)
+            seconds = interleave(contenders, bench.pick(3, 2), warmup=0)
             rows += [
                 compare(f"iterator {AWAY}, {recipe.name}", RATE, count, seconds, AWAY, peer, KEPT)
                 for peer in (NEAR, EMBEDDED)
