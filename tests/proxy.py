@@ -63,9 +63,13 @@ class Proxy:
         self.requests: list[str] = []
         self.connections = self.sent = self.received = 0
 
+    def requests_of(self, part: str) -> list[str]:
+        """The requests that have this in their line."""
+        return [line for line in self.requests if part in line]
+
     def count(self, part: str) -> int:
-        """How many requests have this in their line."""
-        return sum(part in line for line in self.requests)
+        """How many they are."""
+        return len(self.requests_of(part))
 
     def corrupt(self, path: str, nth: int = 1, *, forever: bool = False) -> None:
         """Change one byte in the body of the nth response from now on to a path that has this part.
@@ -93,21 +97,22 @@ class Proxy:
 
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        connections: set[asyncio.Task[None]] = set()
+        connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.create_task(self._connection(reader, writer))
-            connections.add(task)
-            task.add_done_callback(connections.discard)
+            connections[task] = writer
+            task.add_done_callback(connections.pop)
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
         server.close()
-        for task in connections:
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        for writer in connections.values():
+            writer.transport.abort()  # which ends the connection, wherever it is
+        if connections:
+            await asyncio.wait(connections, timeout=5)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
