@@ -22,6 +22,10 @@ WORKS = {  # the name, and the module; its first line is the help
     "open": "first_frame",
     "imports": "imports",
     "latency": "latency",
+    "clips": "clips",
+    "in-place": "in_place",
+    "remote": "remote",
+    "memory": "memory",
 }
 WIDTH = 150
 
@@ -29,17 +33,17 @@ WIDTH = 150
 def main() -> None:
     """Run what was asked for."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    names, quick = _arguments()
+    asked = _arguments()
     for variable in [name for name in os.environ if name.startswith("DREAMLAKE_")]:
         del os.environ[variable]
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="dreamlake-bench-") as folder:
         os.environ["DREAMLAKE_HOME"] = str(Path(folder) / "home")  # nothing of the user's is read or written
-        _run(names or list(WORKS), quick, Path(folder), console)
+        _run(asked, Path(folder), console)
     console.print(f"{time.perf_counter() - begun:.0f} s in all")
 
 
-def _arguments() -> tuple[list[str], bool]:
+def _arguments() -> argparse.Namespace:
     lines = [f"  {name:<11} {_line(module)}" for name, module in WORKS.items()]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -47,11 +51,12 @@ def _arguments() -> tuple[list[str], bool]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure [default: everything]")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: about a minute for everything")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: about 90 s for everything")
+    parser.add_argument("--hour", action="store_true", help="memory: read an hour of 1080p, not 10 minutes")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in WORKS]:
         parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(WORKS)}")
-    return arguments.names, arguments.quick
+    return arguments
 
 
 def _line(module: str) -> str:
@@ -60,25 +65,25 @@ def _line(module: str) -> str:
     return source.split("\n", 1)[0].strip('"')
 
 
-def _run(names: list[str], quick: bool, folder: Path, console: Console) -> None:
+def _run(asked: argparse.Namespace, folder: Path, console: Console) -> None:
     import dreamlake as dl
     from benchmarks.bench import Bench
     from benchmarks.measure import Row, show
     from benchmarks.media import Media
 
     say = Console(stderr=True, highlight=False).print
-    bench = Bench(folder, quick, Media(folder, lambda text: say(f"[dim]{text}")))
+    bench = Bench(folder, asked.quick, asked.hour, Media(folder, lambda text: say(f"[dim]{text}")))
     rows: list[Row] = []
     try:
-        for name in names:
+        for name in asked.names or WORKS:
             begun = time.perf_counter()
             rows += import_module(f"benchmarks.{WORKS[name]}").measure(bench)
             say(f"[dim]{name}: {time.perf_counter() - begun:.0f} s")
     finally:
         dl.close()
-    peers = ", ".join(f"{name} {_version(name)}" for name in ("av", "torchcodec", "imageio-ffmpeg"))
+    peers = ", ".join(f"{name} {_version(name)}" for name in ("av", "torchcodec", "decord2", "imageio-ffmpeg"))
     console.print(
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {peers}; {'quick' if quick else 'full'}"
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, {peers}; {'quick' if asked.quick else 'full'}"
     )
     show(rows, console)
 

@@ -15,7 +15,7 @@ from typing import Any
 import dreamlake as dl
 from benchmarks.media import Media
 
-__all__ = ["Bench", "served", "torch_decoder"]
+__all__ = ["CORES", "Bench", "decord_reader", "forget", "served", "torch_decoder", "torch_reader"]
 
 CORES = os.cpu_count() or 1
 
@@ -27,11 +27,13 @@ class Bench:
     Attributes:
         folder: of this run; all that is written goes there, and it is removed at the end.
         quick: fewer rounds over less material.
+        hour: the memory of reading on is measured over an hour.
         media: the videos.
     """
 
     folder: Path
     quick: bool
+    hour: bool
     media: Media
     _ids: dict[Path, str] = field(default_factory=dict)
 
@@ -77,3 +79,27 @@ def torch_decoder() -> Any:
     except (ImportError, OSError, RuntimeError):
         return None
     return VideoDecoder
+
+
+def torch_reader(path: Path, threads: int = 1) -> Any:
+    """A file that torchcodec has opened in its exact mode; None without torchcodec."""
+    decoder = torch_decoder()
+    if decoder is None:
+        return None
+    return decoder(path, dimension_order="NHWC", num_ffmpeg_threads=threads, device="cpu", seek_mode="exact")
+
+
+def decord_reader(path: Path) -> Any:
+    """A file that decord has opened, with as many threads as it likes; None where it is not installed."""
+    try:
+        import decord
+    except (ImportError, OSError, RuntimeError):
+        return None
+    return decord.VideoReader(str(path))
+
+
+def forget() -> None:
+    """Let go of all packets in memory: what is read next is fetched."""
+    from dreamlake.media import cache
+
+    cache.segments._forget()

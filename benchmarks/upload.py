@@ -29,7 +29,7 @@ HASHED_COPY = "hash + copy + fsync"
 
 def measure(bench: Bench) -> list[Row]:
     """Four contenders over one file."""
-    size = bench.pick(500, 60) * 1_000_000
+    size = bench.pick(500, 40) * 1_000_000
     path, target = bench.folder / "large.mp4", bench.folder / "copy"
     filling = pad(bench.media.path(SMALL), path, size)
     fresh = partial(_overwrite, path, filling)
