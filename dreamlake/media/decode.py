@@ -182,7 +182,8 @@ def _pictures(
                     yield *picture, decoder
                 if not missing:
                     break
-            pool.decoders.give(key, decoder)  # one that failed is not taken back
+            if intact.all_sound:  # nor is one taken back that failed
+                pool.decoders.give(key, decoder)
             return
         spot = pool.Spot(index, decoder, key, intact, start=entry, next=entry)
     yield from _go_on(spot, run, segments, missing)

@@ -33,6 +33,11 @@ class Intact:
         self._damaged: list[int] = []
         self._held: deque[tuple[int, VideoFrame]] = deque()
 
+    @property
+    def all_sound(self) -> bool:
+        """Whether no damage was met. A decoder that painted over some keeps traces of it, even when it is reset."""
+        return not self._damaged
+
     def went_in(self, packet: int) -> None:
         """Expect the picture of a packet."""
         if self._index.packet_frame[packet] >= 0 and self._index.packet_entry[packet] >= self._entry:

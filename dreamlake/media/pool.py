@@ -121,7 +121,7 @@ class DecoderPool:
             self._parked.append(spot)
             oldest = self._parked.pop(0) if len(self._parked) > MAX_PARKED else None
             self._shrink()
-        if oldest is not None:
+        if oldest is not None and oldest.intact.all_sound:
             self.give(oldest.key, oldest.decoder)
 
     def _shrink(self) -> None:
