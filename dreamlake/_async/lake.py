@@ -252,7 +252,9 @@ def _inside(app: Any) -> httpx.AsyncClient:
     from dreamlake.server.inprocess import AsyncInProcessTransport
 
     # Only the lake itself is in this process; what it keeps elsewhere is reached as from anywhere.
-    return _connection({EMBEDDED_URL: AsyncInProcessTransport(app)})
+    client = _connection({EMBEDDED_URL: AsyncInProcessTransport(app)})
+    client.headers["Accept-Encoding"] = "identity"  # nothing is gained by packing what does not travel
+    return client
 
 
 _REFUSALS: dict[int, Callable[[str, int], LakeError]] = {

@@ -194,7 +194,7 @@ class AsyncLakeSource(AsyncSource):
             if packed is None or meta.status != "ready":
                 meta = await self.ready(progress=False)
                 packed = await self._lake.frame_index(self._object_id)
-            self._index, self._meta = FrameIndex.from_bytes(packed), meta
+            self._index, self._meta = await offload(partial(FrameIndex.from_bytes, packed)), meta
 
     async def _packed_index(self) -> Any:
         try:

@@ -251,7 +251,9 @@ def _inside(app: Any) -> httpx.Client:
     from dreamlake.server.inprocess import InProcessTransport
 
     # Only the lake itself is in this process; what it keeps elsewhere is reached as from anywhere.
-    return _connection({EMBEDDED_URL: InProcessTransport(app)})
+    client = _connection({EMBEDDED_URL: InProcessTransport(app)})
+    client.headers["Accept-Encoding"] = "identity"  # nothing is gained by packing what does not travel
+    return client
 
 
 _REFUSALS: dict[int, Callable[[str, int], LakeError]] = {

@@ -193,7 +193,7 @@ class LakeSource(Source):
             if packed is None or meta.status != "ready":
                 meta = self.ready(progress=False)
                 packed = self._lake.frame_index(self._object_id)
-            self._index, self._meta = FrameIndex.from_bytes(packed), meta
+            self._index, self._meta = offload(partial(FrameIndex.from_bytes, packed)), meta
 
     def _packed_index(self) -> Any:
         try:

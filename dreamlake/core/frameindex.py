@@ -233,11 +233,12 @@ class FrameIndex:
             all(array.ndim == 1 and array.dtype == np.int64 for array in arrays)
             and self.packet_flags.ndim == 1
             and self.packet_flags.dtype == self.segment_sha256.dtype == np.uint8
-            and 0 < len(self.pts) == len(self.frame_packet) == len(np.unique(self.frame_packet))
+            and 0 < len(self.pts) == len(self.frame_packet)
             and bool((np.diff(self.pts) >= 0).all())
             and header.end_pts > self.pts[-1]
             and min(*header.time_base, *header.fps) > 0
             and 0 <= self.frame_packet.min() <= self.frame_packet.max() < packets
+            and int(np.bincount(self.frame_packet).max()) == 1
             and segments > 0
             and self.segment_packet[0] == 0
             and self.segment_packet[-1] == packets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import time
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = ["find_asset", "videos_router"]
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 MAX_PAGE = 1000
+WORTH_PACKING = 8192  # bytes
 _ID = re.compile(r"[0-9a-f]{8,24}")
 
 
@@ -79,7 +81,7 @@ async def metadata(lake: OpenLake, asset_id: FromPath[str]) -> VideoMeta:
 @route("/{asset_id:str}/stream/{name:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD])
 async def playlist(
     request: Request[Any, Any, Any], lake: OpenLake, asset_id: FromPath[str], name: FromPath[str]
-) -> Response[str]:
+) -> Response[bytes]:
     """The HLS playlist, its chunks as absolute signed URLs."""
     asset = await find_asset(lake, asset_id)
     digest, _, extension = name.partition(".")
@@ -88,7 +90,12 @@ async def playlist(
     text = (await lake.storage.read(asset.key(f"stream/{name}"))).decode()
     base = lake.base_url(request)
     signed = rewrite_uris(text, lambda key: lake.signed_url(base, "GET", f"/{key}", asset.owner))
-    return Response(signed, media_type=PLAYLIST_TYPE, headers={"Cache-Control": "private, max-age=60"})
+    headers = {"Cache-Control": "private, max-age=60", "Vary": "Accept-Encoding"}
+    content = signed.encode()
+    if len(content) > WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
+        content = gzip.compress(content, compresslevel=1)
+        headers["Content-Encoding"] = "gzip"
+    return Response(content, media_type=PLAYLIST_TYPE, headers=headers)
 
 
 @route("/{asset_id:str}/frames.npz", http_method=[HttpMethod.GET, HttpMethod.HEAD])
