@@ -311,10 +311,10 @@ class AsyncFileSource(AsyncSource):
         return self._file.uri
 
     async def load(self) -> None:
-        from dreamlake.media.scan import scan
+        from dreamlake.media.scancache import scan_once
 
         if self._index is None:
-            self._scan = await offload(partial(scan, self._file))
+            self._scan = await offload(partial(scan_once, self._file))
             self._index = self._scan.index
 
     async def _version(self, number: int) -> Hashable:

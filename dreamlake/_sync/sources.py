@@ -310,10 +310,10 @@ class FileSource(Source):
         return self._file.uri
 
     def load(self) -> None:
-        from dreamlake.media.scan import scan
+        from dreamlake.media.scancache import scan_once
 
         if self._index is None:
-            self._scan = offload(partial(scan, self._file))
+            self._scan = offload(partial(scan_once, self._file))
             self._index = self._scan.index
 
     def _version(self, number: int) -> Hashable:

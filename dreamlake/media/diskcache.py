@@ -1,4 +1,4 @@
-"""Segments on this machine's disk, by their hash, so that a second epoch or another process fetches nothing.
+"""What was fetched, on this machine's disk, so that a second epoch or another process fetches nothing.
 
 Any number of processes may use the folder at once: files appear whole under their final name, and one that another
 process has removed is just not there. What is read is checked against its hash by the reader, so nothing is synced.
@@ -15,7 +15,7 @@ from stat import S_ISREG
 
 from dreamlake.config import cache_bytes, home
 
-__all__ = ["DiskCache", "chunks"]
+__all__ = ["DiskCache", "chunks", "scans"]
 
 KEPT = 0.9  # of the bound, once it is reached: so that not every new file looks through the folder
 
@@ -95,7 +95,16 @@ class DiskCache:
 
 def chunks() -> DiskCache:
     """The segments of remote lakes, in ``~/.dreamlake/cache/chunks``, up to ``DREAMLAKE_CACHE_BYTES`` (10 GB)."""
-    key = (home() / "cache" / "chunks", cache_bytes())
+    return _cache("chunks", cache_bytes())
+
+
+def scans() -> DiskCache:
+    """What scans of remote files found, in ``~/.dreamlake/cache/scans``: up to a tenth of what segments may take."""
+    return _cache("scans", cache_bytes() // 10)
+
+
+def _cache(name: str, max_bytes: int) -> DiskCache:
+    key = (home() / "cache" / name, max_bytes)
     with _lock:
         if key not in _caches:
             _caches[key] = DiskCache(*key)

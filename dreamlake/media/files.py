@@ -40,11 +40,13 @@ class MediaFile(ABC):
         name: for messages.
         uri: of the file; no secret is in either.
         gap: bytes that are rather read than skipped between two wanted pieces.
+        remote: whether it is on another machine.
     """
 
     name: str
     uri: str
     gap: int
+    remote: bool
 
     def __init__(self) -> None:
         self._version: Version | None = None
@@ -113,6 +115,7 @@ class LocalFile(MediaFile):
     """
 
     gap = 64 * 1024
+    remote = False
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -56,6 +56,7 @@ class RemoteFile(MediaFile):
     """
 
     gap = 256 * 1024
+    remote = True
 
     def __init__(self, location: str) -> None:
         super().__init__()

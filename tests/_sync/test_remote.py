@@ -65,6 +65,12 @@ def file_of(name: str, folder: Path) -> Path:
     return remux(file_of(source, folder), path, **({"movflags": flags} if flags else {}))
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is counted here is what a first reader fetches."""
+    monkeypatch.setenv("DREAMLAKE_CACHE_BYTES", "0")
+
+
 @pytest.fixture
 def web() -> Iterator[WebServer]:
     with WebServer() as server:
