@@ -15,9 +15,9 @@ from dreamlake._async.reading import Frames, pixels_of, stream
 from dreamlake._async.sources import AsyncSource, Facts
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.notebook import card
-from dreamlake.core.pixels import arrange, check_layout, pixel_format
+from dreamlake.core.pixels import arrange, check_batch_size, check_layout, pixel_format
 from dreamlake.core.selection import Selection
-from dreamlake.errors import DreamlakeError, FrameIndexError, UsageError
+from dreamlake.errors import DreamlakeError, FrameIndexError
 from dreamlake.media.tensors import as_array, to_tensor
 
 if TYPE_CHECKING:
@@ -400,17 +400,6 @@ class AsyncVideo:
             self._facts = self._source.facts
         if self._selection is None:
             self._selection = Selection.whole(self._facts.frames, self._facts.duration)
-
-
-def check_batch_size(batch_size: int | None) -> None:
-    """Make sure that a batch holds something.
-
-    Raises:
-        UsageError: not a whole number above 0.
-    """
-    whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
-    if batch_size is not None and not (whole and batch_size > 0):
-        raise UsageError(f"a batch holds a whole number of at least one, not {batch_size!r}")
 
 
 def _restore(

@@ -11,9 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from dreamlake._async._runtime import map_ordered, map_unordered
 from dreamlake._async.reading import Frames, pixels_of
-from dreamlake._async.video import AsyncVideo, check_batch_size
+from dreamlake._async.video import AsyncVideo
 from dreamlake.core.notebook import card
-from dreamlake.core.pixels import check_layout, pixel_format
+from dreamlake.core.pixels import check_batch_size, check_layout, pixel_format
 from dreamlake.core.selection import positions_of
 from dreamlake.errors import FrameIndexError, UsageError
 from dreamlake.media.tensors import as_array, to_tensor

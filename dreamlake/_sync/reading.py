@@ -190,13 +190,15 @@ def _plan(wanted: Sequence[Frames], numbers: Ints) -> list[_Job]:
 
 def _decoded(index: FrameIndex, run: Run, segments: list[Any], form: PixelFormat, threads: int) -> Iterator[Pixels]:
     """The pictures of a run in arrays of their own."""
-    from dreamlake.media.decode import decode_run, stored_as
+    from dreamlake.media.decode import decode_run
+    from dreamlake.media.decoder import stored_as
 
     return (stored_as(form, pixels) for _, pixels in decode_run(index, run, segments, form, threads))
 
 
 def _fill(job: _Job, segments: list[Any], form: PixelFormat, threads: int, flat: Pixels) -> None:
-    from dreamlake.media.decode import decode_run, store
+    from dreamlake.media.decode import decode_run
+    from dreamlake.media.decoder import store
 
     with slot():
         for number, pixels in decode_run(job.source.loaded(), job.run, segments, form, threads):

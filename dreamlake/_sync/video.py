@@ -16,9 +16,9 @@ from dreamlake._sync.reading import Frames, pixels_of, stream
 from dreamlake._sync.sources import Facts, Source
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.notebook import card
-from dreamlake.core.pixels import arrange, check_layout, pixel_format
+from dreamlake.core.pixels import arrange, check_batch_size, check_layout, pixel_format
 from dreamlake.core.selection import Selection
-from dreamlake.errors import DreamlakeError, FrameIndexError, UsageError
+from dreamlake.errors import DreamlakeError, FrameIndexError
 from dreamlake.media.tensors import as_array, to_tensor
 
 if TYPE_CHECKING:
@@ -401,17 +401,6 @@ class Video:
             self._facts = self._source.facts
         if self._selection is None:
             self._selection = Selection.whole(self._facts.frames, self._facts.duration)
-
-
-def check_batch_size(batch_size: int | None) -> None:
-    """Make sure that a batch holds something.
-
-    Raises:
-        UsageError: not a whole number above 0.
-    """
-    whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
-    if batch_size is not None and not (whole and batch_size > 0):
-        raise UsageError(f"a batch holds a whole number of at least one, not {batch_size!r}")
 
 
 def _restore(kind: type[Video], key: tuple[Any, ...], selection: Selection | None, facts: Facts | None) -> Video:

@@ -12,9 +12,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from dreamlake._sync._runtime import map_ordered, map_unordered
 from dreamlake._sync.reading import Frames, pixels_of
-from dreamlake._sync.video import Video, check_batch_size
+from dreamlake._sync.video import Video
 from dreamlake.core.notebook import card
-from dreamlake.core.pixels import check_layout, pixel_format
+from dreamlake.core.pixels import check_batch_size, check_layout, pixel_format
 from dreamlake.core.selection import positions_of
 from dreamlake.errors import FrameIndexError, UsageError
 from dreamlake.media.tensors import as_array, to_tensor

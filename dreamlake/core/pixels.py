@@ -11,7 +11,17 @@ from numpy.typing import DTypeLike, NDArray
 
 from dreamlake.errors import UsageError
 
-__all__ = ["AS_STORED", "Layout", "PixelFormat", "Size", "arrange", "check_layout", "pixel_format", "spread"]
+__all__ = [
+    "AS_STORED",
+    "Layout",
+    "PixelFormat",
+    "Size",
+    "arrange",
+    "check_batch_size",
+    "check_layout",
+    "pixel_format",
+    "spread",
+]
 
 Size: TypeAlias = tuple[int, int]
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
@@ -80,6 +90,17 @@ def check_layout(layout: str | None) -> Layout | None:
     if layout not in (None, "NHWC", "NCHW"):
         raise UsageError(f'a layout is "NHWC" (height, width, channels) or "NCHW" (channels first), not {layout!r}')
     return cast("Layout | None", layout)
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Make sure that a batch holds something.
+
+    Raises:
+        UsageError: not a whole number above 0.
+    """
+    whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+    if batch_size is not None and not (whole and batch_size > 0):
+        raise UsageError(f"a batch holds a whole number of at least one, not {batch_size!r}")
 
 
 def arrange(pixels: Any, layout: Layout) -> Any:

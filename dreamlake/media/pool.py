@@ -10,17 +10,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
+
+from av.video.frame import VideoFrame
 
 from dreamlake.core.decodeplan import Run
 from dreamlake.core.frameindex import FrameIndex
-
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-
-    from dreamlake.media.decode import Decoder
-    from dreamlake.media.intact import Intact
+from dreamlake.media.decoder import Decoder
+from dreamlake.media.intact import Intact
 
 __all__ = ["DecoderPool", "Spot", "decoders"]
 
@@ -131,24 +128,13 @@ class DecoderPool:
             nbytes -= gone.nbytes
 
 
-_threaded: WeakSet[Any] = WeakSet()
-_inherited: list[Any] = []
-
-
-def keep_from_children(decoder: Decoder) -> Decoder:
-    """Remember a decoder with threads: a forked child has its memory and not its threads, and must never free it."""
-    _threaded.add(decoder)
-    return decoder
-
-
 decoders = DecoderPool()
 
 
 def _start_anew() -> None:
     global decoders
-    _inherited.extend([decoders, *_threaded])
-    _threaded.clear()
-    decoders = DecoderPool()
+    decoders = DecoderPool()  # its lock may be held by a thread that the child does not have
 
 
+# After the decoders' own handler, which keeps those that must not be freed with the pool.
 os.register_at_fork(after_in_child=_start_anew)
