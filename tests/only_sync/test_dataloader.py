@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import dreamlake as dl
 from dreamlake.errors import UsageError
+from dreamlake.media import cache
+from dreamlake.media.cores import cores, slot
 from tests.clips import CLIPS, decode_plain
 
 pytestmark = [
@@ -166,6 +171,38 @@ def test_a_walk_goes_on_after_a_fork(open_gop: tuple[Path, np.ndarray]) -> None:
         assert np.array_equal(video[number].numpy(), expected[number])
         assert np.array_equal(next(iterator), expected[number])
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+class Held:
+    """A key that keeps whoever looks it up, and so the lock of the cache."""
+
+    def __init__(self) -> None:
+        self.looked, self.released = threading.Event(), threading.Event()
+
+    def __hash__(self) -> int:
+        self.looked.set()
+        assert self.released.wait(30)
+        return 1
+
+
+def test_a_fork_while_locks_are_held(open_gop: tuple[Path, np.ndarray]) -> None:
+    """The child has no thread that would ever give them back."""
+    path, expected = open_gop
+    video = dl.load_video(path)
+    key = Held()
+    with ExitStack() as stack, ThreadPoolExecutor(1) as threads:
+        stack.callback(key.released.set)
+        for _ in range(cores()):
+            stack.enter_context(slot())
+        looking = threads.submit(cache.segments.get, key)
+        assert key.looked.wait(10)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # a child that waits for ever is ended
+            os._exit(0 if np.array_equal(video[::40].numpy(), expected[::40]) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        key.released.set()
+        assert looking.result() is None
 
 
 class Broken(Dataset[Any]):
