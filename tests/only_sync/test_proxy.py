@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,13 +17,15 @@ from tests.proxy import Proxy
 CLIP = real_clip("carphone_pristine.mp4")
 
 
-def test_everything_passes_and_is_counted(served: str) -> None:
+def test_everything_passes_and_is_counted(served: str, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(CLIP.read_bytes() + b"\0\0\0\x0cfree" + os.urandom(4))  # bytes that no other test has sent
     with Proxy(served) as proxy:
         dl.connect(proxy.url)
-        video = dl.upload(CLIP, prefix="/proxy", progress=False)
-        assert proxy.sent > CLIP.stat().st_size
-        assert (video.numpy() == decode_plain(CLIP)).all()
-        assert proxy.received > CLIP.stat().st_size
+        video = dl.upload(clip, prefix="/proxy", progress=False)
+        assert proxy.sent > clip.stat().st_size
+        assert (video.numpy() == decode_plain(clip)).all()
+        assert proxy.received > clip.stat().st_size
         assert proxy.connections
         assert proxy.count("POST /videos/upload/multipart/init") == 1
         assert proxy.count("GET /chunks/") == len({line for line in proxy.requests if "GET /chunks/" in line})
