@@ -41,12 +41,14 @@ def plan_runs(index: FrameIndex, frames: Iterable[int]) -> list[Run]:
         index: of the video.
         frames: frame numbers in any order, repeated or not.
     """
-    wanted = np.unique(frames if isinstance(frames, np.ndarray) else np.fromiter(frames, np.int64))
+    wanted = frames if isinstance(frames, np.ndarray) else np.fromiter(frames, np.int64)
+    if len(wanted) == 1:  # the most frequent case by far
+        packets = index.frame_packet[wanted]
+        return [_run(index, int(index.packet_entry[packets[0]]), packets)]
+    wanted = np.unique(wanted)
     if not len(wanted):
         return []
     packets = np.sort(index.frame_packet[wanted])
-    if len(packets) == 1:  # the most frequent case by far
-        return [_run(index, int(index.packet_entry[packets[0]]), packets)]
     entries = index.packet_entry[packets]
     # A stable sort by entry: leading packets join the run of the key packet before theirs.
     order = np.argsort(entries, kind="stable")

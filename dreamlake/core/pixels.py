@@ -62,6 +62,8 @@ def pixel_format(size: Sequence[int] | None, dtype: DTypeLike | Any) -> PixelFor
     Raises:
         UsageError: not a size, or no type that pictures come in.
     """
+    if size is None and dtype is np.uint8:
+        return AS_STORED
     name = str(dtype).removeprefix("torch.")  # torch's types are not numpy's, and have the same names
     if name not in DTYPES:
         try:

@@ -109,7 +109,7 @@ def store(pixels: Pixels, target: Pixels) -> None:
 
 def stored_as(form: PixelFormat, pixels: Pixels) -> Pixels:
     """A picture as a contiguous array of the wanted type, copied only if need be."""
-    if pixels.dtype.name == form.dtype:
+    if form.dtype in ("uint8", "uint16"):  # as it left the scaler
         return np.ascontiguousarray(pixels)
     target = np.empty(pixels.shape, form.dtype)
     store(pixels, target)
