@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dreamlake as dl
-from dreamlake.media.decode import Decoder
+from dreamlake.media.decoder import Decoder
 from tests.clips import CLIPS, decode_plain
 
 Fed = Callable[[Callable[[], object]], int]
