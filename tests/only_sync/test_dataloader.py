@@ -151,6 +151,19 @@ def test_a_fork_while_threads_decode(open_gop: tuple[Path, np.ndarray], made: Ma
         assert np.array_equal(picture, expected[number])
 
 
+def forked(check: Callable[[], bool]) -> int:
+    """The pid of a child that ends with 0 where the check holds in it, and in any case within 20 s."""
+    child = os.fork()
+    if not child:
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            os._exit(0 if check() else 1)
+        finally:
+            os._exit(2)
+    return child
+
+
 def test_a_walk_goes_on_after_a_fork(open_gop: tuple[Path, np.ndarray]) -> None:
     """In the child, which has the parent's memory and not its threads, and in the parent."""
     path, expected = open_gop
@@ -159,14 +172,13 @@ def test_a_walk_goes_on_after_a_fork(open_gop: tuple[Path, np.ndarray]) -> None:
     for number in range(45):
         assert np.array_equal(video[number].numpy(), expected[number])
         assert np.array_equal(next(iterator), expected[number])
-    child = os.fork()
-    if not child:
-        try:
-            same = all(np.array_equal(video[number].numpy(), expected[number]) for number in range(45, 90))
-            same &= np.array_equal(video.numpy(), expected)
-            os._exit(0 if same else 1)
-        finally:
-            os._exit(2)
+
+    def walk_on() -> bool:
+        return all(
+            np.array_equal(video[number].numpy(), expected[number]) for number in range(45, 90)
+        ) and np.array_equal(video.numpy(), expected)
+
+    child = forked(walk_on)
     for number in range(45, 90):
         assert np.array_equal(video[number].numpy(), expected[number])
         assert np.array_equal(next(iterator), expected[number])
@@ -196,10 +208,7 @@ def test_a_fork_while_locks_are_held(open_gop: tuple[Path, np.ndarray]) -> None:
             stack.enter_context(slot())
         looking = threads.submit(cache.segments.get, key)
         assert key.looked.wait(10)
-        child = os.fork()
-        if not child:
-            signal.alarm(20)  # a child that waits for ever is ended
-            os._exit(0 if np.array_equal(video[::40].numpy(), expected[::40]) else 1)
+        child = forked(lambda: np.array_equal(video[::40].numpy(), expected[::40]))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         key.released.set()
         assert looking.result() is None
