@@ -184,7 +184,7 @@ class AsyncVideoArray:
                 ``"zero"`` is black. None: clips of different lengths are an error.
             size: height and width in pixels that frames are scaled to; videos of different sizes need it.
             dtype: ``uint8``; ``uint16``, in which videos of 10 and more bits keep them, scaled to 0 … 65535;
-                ``float16`` or ``float32`` from 0 to 1.
+                ``float16`` or ``float32``, which are these integers divided, from 0 to 1.
             out: an array of the right shape and type to write to, instead of a new one.
 
         Returns:

@@ -76,7 +76,7 @@ class Decoder:
         """The picture as it is displayed: RGB, and turned clockwise by ``rotation`` degrees.
 
         Returns:
-            (H, W, 3) uint8, or uint16 for a deep format; memory of its own.
+            (H, W, 3) uint8, or uint16 where that is wanted, or needed for all bits of floats; memory of its own.
 
         Raises:
             MediaError: FFmpeg's scaler cannot do it.
@@ -84,13 +84,15 @@ class Decoder:
         height, width = form.size or (None, None)
         if rotation % 180:
             height, width = width, height
-        depth = "rgb48le" if form.deep else "rgb24"
+        # Floats are what the integers of the same video are, divided: of eight bits nothing is gained by sixteen.
+        deep = form.dtype == "uint16" or (form.deep and max(part.bits for part in picture.format.components) > 8)
+        depth = "rgb48le" if deep else "rgb24"
         try:
             rgb = self._reformatter.reformat(picture, width=width, height=height, format=depth, threads=1)
         except FFmpegError as error:
             wanted = f"scaled to {width}x{height}" if form.size else "converted to RGB"
             raise MediaError(f"a picture of {picture.width}x{picture.height} cannot be {wanted}") from error
-        plane, size = rgb.planes[0], 2 if form.deep else 1
+        plane, size = rgb.planes[0], 2 if deep else 1
         pixels: Pixels = np.ndarray(
             (rgb.height, rgb.width, 3), f"<u{size}", cast("Any", plane), strides=(plane.line_size, 3 * size, size)
         )
