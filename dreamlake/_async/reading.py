@@ -29,7 +29,8 @@ __all__ = ["Frames", "pixels_of", "stream"]
 Pixels = NDArray[Any]
 Ints = NDArray[np.int64]
 
-SEGMENTS_AHEAD = 4
+SEGMENTS_AHEAD = 6
+BYTES_AHEAD = 16 * 1024**2
 FETCHES = 8
 
 
@@ -135,7 +136,7 @@ async def _forward(source: AsyncSource, numbers: Ints, form: PixelFormat, most: 
         return run, await _segments(source, run)
 
     index = source.loaded()
-    async with aclosing(map_ordered(fetch, plan_runs(index, numbers), SEGMENTS_AHEAD)) as fetched:
+    async with aclosing(map_ordered(fetch, plan_runs(index, numbers), _ahead(index))) as fetched:
         async for run, segments in fetched:
             pictures = _decoded(index, run, segments, form, _threads())
             async with aclosing(_taken(pictures, len(run.frames), most)) as batches:
@@ -153,6 +154,12 @@ def _taken(pictures: Iterator[Pixels], count: int, most: int) -> Stream[list[Pix
         return await offload(lambda: list(pictures if batch == batches - 1 else islice(pictures, most)))
 
     return map_ordered(take, range(batches), 1)
+
+
+def _ahead(index: FrameIndex) -> int:
+    """How many segments to fetch ahead: small ones are decoded sooner than they come from far away."""
+    largest = int(index.segment_size.max(initial=0)) or BYTES_AHEAD // 4  # not known of a file in place
+    return max(2, min(SEGMENTS_AHEAD, BYTES_AHEAD // largest))
 
 
 async def _piece(frames: Frames, form: PixelFormat) -> list[Pixels]:

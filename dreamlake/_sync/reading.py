@@ -30,7 +30,8 @@ __all__ = ["Frames", "pixels_of", "stream"]
 Pixels = NDArray[Any]
 Ints = NDArray[np.int64]
 
-SEGMENTS_AHEAD = 4
+SEGMENTS_AHEAD = 6
+BYTES_AHEAD = 16 * 1024**2
 FETCHES = 8
 
 
@@ -136,7 +137,7 @@ def _forward(source: Source, numbers: Ints, form: PixelFormat, most: int) -> Str
         return run, _segments(source, run)
 
     index = source.loaded()
-    with closing(map_ordered(fetch, plan_runs(index, numbers), SEGMENTS_AHEAD)) as fetched:
+    with closing(map_ordered(fetch, plan_runs(index, numbers), _ahead(index))) as fetched:
         for run, segments in fetched:
             pictures = _decoded(index, run, segments, form, _threads())
             with closing(_taken(pictures, len(run.frames), most)) as batches:
@@ -154,6 +155,12 @@ def _taken(pictures: Iterator[Pixels], count: int, most: int) -> Stream[list[Pix
         return offload(lambda: list(pictures if batch == batches - 1 else islice(pictures, most)))
 
     return map_ordered(take, range(batches), 1)
+
+
+def _ahead(index: FrameIndex) -> int:
+    """How many segments to fetch ahead: small ones are decoded sooner than they come from far away."""
+    largest = int(index.segment_size.max(initial=0)) or BYTES_AHEAD // 4  # not known of a file in place
+    return max(2, min(SEGMENTS_AHEAD, BYTES_AHEAD // largest))
 
 
 def _piece(frames: Frames, form: PixelFormat) -> list[Pixels]:

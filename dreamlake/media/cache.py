@@ -11,7 +11,7 @@ from dreamlake.media.stored import StoredPackets
 
 __all__ = ["segments"]
 
-MAX_BYTES = 96 * 1024**2
+MAX_BYTES = 64 * 1024**2
 
 
 class SegmentCache:
