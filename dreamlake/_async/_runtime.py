@@ -249,9 +249,9 @@ async def map_unordered(fn: Callable[[S], Awaitable[T]], items: Iterable[S], lim
 
 
 class Shared(Generic[T]):
-    """Calls for the same key that are made while one of them runs are that one, and get its result.
+    """Calls for the same key that are made while one of them runs are that one, and get its result or its error.
 
-    When it fails or is cancelled, the others call for themselves.
+    When it is cancelled, the others call for themselves.
     """
 
     def __init__(self) -> None:
@@ -271,6 +271,10 @@ class Shared(Generic[T]):
         running[key] = mine
         try:
             result = await fn()
+        except Exception as error:
+            mine.set_exception(error)
+            mine.exception()  # it is raised here, whether others wait for it or not
+            raise
         except BaseException:
             mine.cancel()
             raise

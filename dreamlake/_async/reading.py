@@ -21,7 +21,7 @@ from dreamlake._async.sources import AsyncSource
 from dreamlake.core.decodeplan import Run, plan_runs
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.pixels import Layout, PixelFormat, arrange, spread
-from dreamlake.errors import UsageError
+from dreamlake.errors import MediaError, UsageError
 from dreamlake.media.cores import cores, slot
 
 __all__ = ["Frames", "pixels_of", "stream"]
@@ -31,6 +31,7 @@ Ints = NDArray[np.int64]
 
 SEGMENTS_AHEAD = 6
 BYTES_AHEAD = 16 * 1024**2
+PIECE_BYTES = 96 * 1024**2
 FETCHES = 8
 
 
@@ -119,14 +120,27 @@ async def stream(frames: Frames, form: PixelFormat, most: int) -> Stream[list[Pi
         most: pictures at a time.
     """
     source, numbers = frames.source, frames.numbers
-    if bool((np.diff(numbers) > 0).all()):
-        batches = _forward(source, numbers, form, most)
+    if bool((np.diff(numbers) >= 0).all()):
+        shown, counts = np.unique(numbers, return_counts=True)
+        batches = _forward(source, shown, form, most)
     else:
-        pieces = (Frames(source, numbers[at : at + most]) for at in range(0, len(numbers), most))
-        batches = map_ordered(partial(_piece, form=form), pieces, 1)
+        # What goes back decodes from a key frame for every piece, so the pieces are large.
+        height, width = form.size or source.facts.size
+        large = max(most, PIECE_BYTES // (height * width * 3 * np.dtype(form.dtype).itemsize))
+        pieces = (Frames(source, numbers[at : at + large]) for at in range(0, len(numbers), large))
+        batches, counts = map_ordered(partial(_piece, form=form), pieces, 1), np.ones(len(numbers), np.int64)
+    at = 0
     async with aclosing(batches) as opened:
         async for batch in opened:
-            yield batch
+            times = counts[at : at + len(batch)].tolist()
+            at += len(batch)
+            repeated = [
+                picture.copy() if again else picture  # an array of its own, as every other
+                for picture, count in zip(batch, times, strict=True)
+                for again in range(count)
+            ]
+            for begin in range(0, len(repeated), most):
+                yield repeated[begin : begin + most]
 
 
 async def _forward(source: AsyncSource, numbers: Ints, form: PixelFormat, most: int) -> Stream[list[Pixels]]:
@@ -148,12 +162,25 @@ def _taken(pictures: Iterator[Pixels], count: int, most: int) -> Stream[list[Pix
     """Pictures out of a decoder, so many at a time; it goes on while the consumer has those before."""
 
     batches = -(-count // most)
+    failed: list[MediaError] = []
+
+    def taken(batch: int) -> list[Pixels]:
+        if failed:
+            raise failed[0]
+        found: list[Pixels] = []
+        try:
+            # The last batch empties the decoder, which goes back to the pool then. What came before an error stays.
+            found.extend(pictures if batch == batches - 1 else islice(pictures, most))
+        except MediaError as error:
+            if not found:
+                raise
+            failed.append(error)  # those before it are whole
+        return found
 
     async def take(batch: int) -> list[Pixels]:
-        # The last one empties the decoder, which goes back to the pool then.
-        return await offload(lambda: list(pictures if batch == batches - 1 else islice(pictures, most)))
+        return await offload(partial(taken, batch))
 
-    return map_ordered(take, range(batches), 1)
+    return map_ordered(take, range(batches + 1), 1)
 
 
 def _ahead(index: FrameIndex) -> int:

@@ -46,13 +46,19 @@ log = logging.getLogger("dreamlake")
 
 @dataclass(frozen=True)
 class Facts:
-    """What a clip knows of its video without the index. Seconds and pixels."""
+    """What a clip knows of its video without the index. Seconds and pixels.
+
+    Attributes:
+        version: of a file in place, by which a clip from elsewhere knows that it is still the same one; None in a lake,
+            where nothing changes.
+    """
 
     fps: float
     width: int
     height: int
     frames: int
     duration: float
+    version: Hashable = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -126,7 +132,11 @@ class AsyncSource(ABC):
         """What the index says in short."""
         index = self.loaded()
         width, height = index.display_size
-        return Facts(index.fps, width, height, len(index), index.timeline.end)
+        return Facts(index.fps, width, height, len(index), index.timeline.end, self._file_version)
+
+    @property
+    def _file_version(self) -> Hashable:
+        return None
 
     def loaded(self) -> FrameIndex:
         """The frame index of a loaded video."""
@@ -309,6 +319,10 @@ class AsyncFileSource(AsyncSource):
     @property
     def uri(self) -> str:
         return self._file.uri
+
+    @property
+    def _file_version(self) -> Hashable:
+        return self._file.version
 
     async def load(self) -> None:
         from dreamlake.media.scancache import scan_once

@@ -17,7 +17,7 @@ from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.notebook import card
 from dreamlake.core.pixels import arrange, check_batch_size, check_layout, pixel_format
 from dreamlake.core.selection import Selection
-from dreamlake.errors import DreamlakeError, FrameIndexError
+from dreamlake.errors import DreamlakeError, FileChangedError, FrameIndexError
 from dreamlake.media.tensors import as_array, to_tensor
 
 if TYPE_CHECKING:
@@ -174,7 +174,9 @@ class AsyncVideo:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AsyncVideo):
             return NotImplemented
-        return self._source.key == other._source.key and self._selected() == other._selected()
+        if self is other or self._source.key != other._source.key:
+            return self is other
+        return self._selected() == other._selected() and self._facts == other._facts
 
     def __hash__(self) -> int:
         return hash((self._source.key, self._selected()))
@@ -392,12 +394,19 @@ class AsyncVideo:
     def _index(self) -> FrameIndex:
         if self._source.index is None:
             demand(self._source.load, "this clip comes from another process: `await clip.load()` before you slice it")
+            self._settle()
         return self._source.loaded()
 
     def _settle(self) -> None:
-        """Take over what the loaded source knows."""
+        """Take over what the loaded source knows, or make sure that it is what this clip knows.
+
+        Raises:
+            FileChangedError: the clip was made of another version of its file.
+        """
         if self._facts is None:
             self._facts = self._source.facts
+        elif self._facts.version is not None and self._facts != self._source.facts:
+            raise FileChangedError(f"{self.uri}: changed since this clip was made of it")
         if self._selection is None:
             self._selection = Selection.whole(self._facts.frames, self._facts.duration)
 

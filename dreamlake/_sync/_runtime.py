@@ -138,7 +138,11 @@ def map_ordered(fn: Callable[[S], T], items: Iterable[S], limit: int) -> Stream[
     with _Calls(limit) as calls:
         ahead = deque(calls.start(partial(fn, item)) for item in islice(rest, limit))
         while ahead:
-            result = ahead.popleft().result()
+            future = ahead.popleft()
+            wait([future])
+            if calls.error is not None and isinstance(future.exception(), CancelledError):
+                raise calls.error  # this call was kept from beginning by one that failed
+            result = future.result()
             if calls.error is None:
                 ahead.extend(calls.start(partial(fn, item)) for item in islice(rest, 1))
             yield result
@@ -174,9 +178,9 @@ def map_unordered(fn: Callable[[S], T], items: Iterable[S], limit: int) -> Strea
 
 
 class Shared(Generic[T]):
-    """Calls for the same key that are made while one of them runs are that one, and get its result.
+    """Calls for the same key that are made while one of them runs are that one, and get its result or its error.
 
-    When it fails or is interrupted, the others call for themselves.
+    When it is interrupted, the others call for themselves.
     """
 
     def __init__(self) -> None:
@@ -192,6 +196,10 @@ class Shared(Generic[T]):
                 return other.result()
         try:
             result = fn()
+        except Exception as error:
+            del self._running[key]
+            mine.set_exception(error)
+            raise
         except BaseException:
             del self._running[key]
             mine.cancel()

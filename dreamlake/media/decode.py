@@ -117,7 +117,14 @@ def _go_on(
         if packet is not None:
             spot.next = int(packet.dts or 0) + 1
             spot.inside.add(int(packet.pts or 0))
-        pictures = list(_through(spot.decoder, spot.intact, packet))
+        try:
+            pictures = list(_through(spot.decoder, spot.intact, packet))
+        except MediaError:
+            if packet is None or spot.next <= run.packets[-1] + 1:
+                raise
+            # Nobody asked for that packet: what went in before it comes out without.
+            spot.drained = True
+            pictures = list(_through(spot.decoder, spot.intact, None))
         spot.inside -= {number for number, _, _ in pictures}
     pool.decoders.park(spot)
 

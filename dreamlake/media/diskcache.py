@@ -39,9 +39,10 @@ class DiskCache:
         path = self._path(name)
         try:
             data = path.read_bytes()
-            os.utime(path)
         except OSError:
             return None
+        with suppress(OSError):
+            os.utime(path)
         return data
 
     def put(self, name: str, data: bytes) -> None:
@@ -63,7 +64,8 @@ class DiskCache:
             if self._room is not None:
                 self._room -= len(data)
             if self._room is None or self._room < 0:
-                self._room = self._max_bytes - self._shrink()
+                # Other processes fill the same folder: none takes all the room that is left for itself.
+                self._room = min(self._max_bytes - self._shrink(), int(self._max_bytes * (1 - KEPT) / 2))
 
     def discard(self, name: str) -> None:
         """Remove a file that turned out to be damaged."""

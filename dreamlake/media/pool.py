@@ -23,6 +23,7 @@ __all__ = ["DecoderPool", "Spot", "decoders"]
 
 MAX_BYTES = 160 * 1024**2
 MAX_PARKED = 4
+MAX_IDLE = 8
 
 
 @dataclass(eq=False)
@@ -123,7 +124,7 @@ class DecoderPool:
 
     def _shrink(self) -> None:
         nbytes = sum(decoder.nbytes for decoder in self._idle) + sum(spot.decoder.nbytes for spot in self._parked)
-        while nbytes > self._max_bytes and len(self._idle) + len(self._parked) > 1:
+        while len(self._idle) > MAX_IDLE or (nbytes > self._max_bytes and len(self._idle) + len(self._parked) > 1):
             gone = self._idle.popitem(last=False)[0] if self._idle else self._parked.pop(0).decoder
             nbytes -= gone.nbytes
 

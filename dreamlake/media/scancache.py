@@ -49,7 +49,10 @@ def scan_once(file: MediaFile) -> Scan:
     name = sha256(repr((FORMAT, file.uri, file.version)).encode()).hexdigest()
     kept = diskcache.scans().get(name)
     if kept is not None and sha256(kept[DIGEST_BYTES:]).digest() == kept[:DIGEST_BYTES]:
-        return _unpack(kept[DIGEST_BYTES:])
+        try:
+            return _unpack(kept[DIGEST_BYTES:])
+        except Exception:  # noqa: BLE001 (whatever another version of Dreamlake wrote there, it can be found again)
+            diskcache.scans().discard(name)
     found = scan(file)
     packed = _pack(found)
     diskcache.scans().put(name, sha256(packed).digest() + packed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 import dreamlake.aio as adl
 from dreamlake.errors import DreamlakeError, MediaError
+from dreamlake.media import pool
+from tests.clips import Clip, decode_plain
 from tests.corpus import make
 from tests.corpus.changes import PLAIN, joined
 from tests.corpus.oracle import plain
@@ -153,3 +156,38 @@ async def test_a_size_that_changes(_home: Path, tmp_path: Path) -> None:
         for clip in (video[30], video[59], video[25:35], video):
             with pytest.raises(MediaError, match="128x96: the size changes"):
                 await clip.numpy()
+
+
+async def test_what_comes_before_the_damage_is_given_out(_home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "one.mp4"
+    clip = Clip(options={"preset": "veryfast", "g": "60", "bf": "3", "x264-params": "b-adapt=0"}, frames=60)
+    expected = decode_plain(clip.make(path))
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    hurt = packets[40]
+    data[hurt.pos : hurt.pos + 4] = b"\xff\xff\xff\xff"  # the length of its unit, which no decoder takes
+    path.write_bytes(data)
+    video = await adl.load_video(path)
+
+    good: list[NDArray[np.uint8]] = []
+    with pytest.raises(MediaError):
+        async for picture in video.iterator():
+            good += [picture]
+    assert 30 <= len(good) < 60
+    assert np.array_equal(good, expected[: len(good)])
+
+    # A walk loses no frame that can be had alone.
+    alone, walked = set(), set()
+    for number in range(60):
+        pool.decoders = pool.DecoderPool()
+        with suppress(MediaError):
+            assert np.array_equal(await video[number].numpy(), expected[number])
+            alone.add(number)
+    for number in range(60):
+        with suppress(MediaError):
+            assert np.array_equal(await video[number].numpy(), expected[number])
+            walked.add(number)
+    assert walked >= alone
+    assert set(range(30)) <= alone
+    assert len(alone) < 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,19 @@ async def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
     assert np.array_equal(await after.numpy(), decode_plain(path))
     with pytest.raises(FileChangedError):
         await before[3].numpy()
+
+
+async def test_a_clip_of_a_file_that_was_written_anew_says_so(tmp_path: Path) -> None:
+    path = Clip(options={"preset": "veryfast"}, frames=9).make(tmp_path / "run.mp4")
+    clip = (await adl.load_video(path))[3]
+    packed = pickle.dumps(clip)
+    path.unlink()
+    Clip(options={"preset": "veryfast", "qp": "40"}, frames=9).make(path)
+    after = (await adl.load_video(path))[3]
+    assert clip != after
+    same = pickle.loads(packed)  # as in another process: the file there is the new one
+    with pytest.raises(FileChangedError):
+        await same.numpy()
 
 
 @pytest.mark.parametrize("url", ["http://[", "http://localhost:99999", "ftp://localhost", "http://"])

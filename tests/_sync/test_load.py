@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,19 @@ def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
     assert np.array_equal(after.numpy(), decode_plain(path))
     with pytest.raises(FileChangedError):
         before[3].numpy()
+
+
+def test_a_clip_of_a_file_that_was_written_anew_says_so(tmp_path: Path) -> None:
+    path = Clip(options={"preset": "veryfast"}, frames=9).make(tmp_path / "run.mp4")
+    clip = dl.load_video(path)[3]
+    packed = pickle.dumps(clip)
+    path.unlink()
+    Clip(options={"preset": "veryfast", "qp": "40"}, frames=9).make(path)
+    after = dl.load_video(path)[3]
+    assert clip != after
+    same = pickle.loads(packed)  # as in another process: the file there is the new one
+    with pytest.raises(FileChangedError):
+        same.numpy()
 
 
 @pytest.mark.parametrize("url", ["http://[", "http://localhost:99999", "ftp://localhost", "http://"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -63,6 +64,13 @@ def test_another_process_does_not_walk_it_again(noise: Path, tmp_path: Path, mon
         before = web.sent
         assert elsewhere(url) == expected  # a damaged entry is none
         assert web.sent - before >= size
+
+        content = b"of another version of Dreamlake"
+        entry.write_bytes(sha256(content).digest() + content)
+        assert elsewhere(url) == expected
+        before = web.sent
+        assert elsewhere(url) == expected  # and its place has been taken
+        assert web.sent - before < size / 2
 
 
 def test_another_version_is_another_file(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,8 @@ def test_what_is_read_as_a_whole_is_decoded_once(clip: Path, fed: Fed) -> None:
     assert fed(video[::-1].numpy) <= most
     assert len(video) <= fed(lambda: list(video.iterator())) <= most
     assert fed(lambda: list(video.iterator(7))) <= most
+    assert fed(lambda: list(video[::-1].iterator(7))) <= most  # a small clip is one piece
+    assert fed(lambda: list(video[0.0 : video.et : 0.01].iterator())) <= most  # each frame several times
     several = video.chunk(0.2)[:-1, [0, 0, 2, 1, 0]] + video[::3] + video
     assert fed(lambda: several.numpy(pad="last", size=(8, 8))) <= most
     assert fed(lambda: video[[5] * 20].numpy()) <= 6 + 8  # up to the frame itself, and what pushes it out

@@ -507,3 +507,19 @@ def test_open_file_refuses_text(tmp_path: Path) -> None:
 def test_a_missing_file_is_a_plain_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), open_file(tmp_path / "a", "rb"):
         pass
+
+
+def test_map_ordered_raises_what_failed_and_not_what_was_kept_from_beginning() -> None:
+    def fail_but_first(item: int) -> int:
+        if item:
+            raise ValueError(item)
+        return item
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    try:
+        for _ in range(1500):
+            with pytest.raises(ValueError):
+                list(map_ordered(fail_but_first, range(4), 4))
+    finally:
+        sys.setswitchinterval(interval)
