@@ -149,13 +149,22 @@ async def _forward(source: AsyncSource, numbers: Ints, form: PixelFormat, most: 
     async def fetch(run: Run) -> tuple[Run, list[Any]]:
         return run, await _segments(source, run)
 
+    from dreamlake.media import cache
+
     index = source.loaded()
-    async with aclosing(map_ordered(fetch, plan_runs(index, numbers), _ahead(index))) as fetched:
+    runs = plan_runs(index, numbers)
+    # Of what does not fit into memory nothing would be there the next time; it would only drive out the rest.
+    passing = source.nbytes > cache.segments.max_bytes
+    after = [run.segments.start for run in runs[1:]] + [index.segments]
+    async with aclosing(map_ordered(fetch, runs, _ahead(index))) as fetched:
         async for run, segments in fetched:
             pictures = _decoded(index, run, segments, form, _threads())
             async with aclosing(_taken(pictures, len(run.frames), most)) as batches:
                 async for batch in batches:
                     yield batch
+            if passing:
+                for number in range(run.segments.start, min(after.pop(0), run.segments.stop)):
+                    await source.release(number)
 
 
 def _taken(pictures: Iterator[Pixels], count: int, most: int) -> Stream[list[Pixels]]:

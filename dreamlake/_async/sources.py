@@ -122,6 +122,17 @@ class AsyncSource(ABC):
             cache.segments.put(key, found)
         return found
 
+    async def release(self, number: int) -> None:
+        """Let go of a segment that was read on the way through a video that memory does not hold."""
+        from dreamlake.media import cache
+
+        cache.segments.discard(await self._version(number))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole video, as it is stored."""
+        return int(self.loaded().segment_size.sum())
+
     @property
     def index(self) -> FrameIndex | None:
         """The frame index; None before ``load``."""
@@ -319,6 +330,10 @@ class AsyncFileSource(AsyncSource):
     @property
     def uri(self) -> str:
         return self._file.uri
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._scan.packet_bytes.sum())
 
     @property
     def _file_version(self) -> Hashable:

@@ -123,6 +123,17 @@ class Source(ABC):
             cache.segments.put(key, found)
         return found
 
+    def release(self, number: int) -> None:
+        """Let go of a segment that was read on the way through a video that memory does not hold."""
+        from dreamlake.media import cache
+
+        cache.segments.discard(self._version(number))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole video, as it is stored."""
+        return int(self.loaded().segment_size.sum())
+
     @property
     def index(self) -> FrameIndex | None:
         """The frame index; None before ``load``."""
@@ -318,6 +329,10 @@ class FileSource(Source):
     @property
     def uri(self) -> str:
         return self._file.uri
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._scan.packet_bytes.sum())
 
     @property
     def _file_version(self) -> Hashable:

@@ -9,7 +9,7 @@ from collections.abc import Hashable
 
 from dreamlake.media.stored import StoredPackets
 
-__all__ = ["segments"]
+__all__ = ["SegmentCache", "segments"]
 
 MAX_BYTES = 64 * 1024**2
 
@@ -38,6 +38,22 @@ class SegmentCache:
             if found is not None:
                 self._segments.move_to_end(key)
             return found
+
+    @property
+    def max_bytes(self) -> int:
+        """How many bytes of packets are kept."""
+        return self._max_bytes
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of packets are there now."""
+        return self._bytes
+
+    def discard(self, key: Hashable) -> None:
+        """Let go of a segment that is not expected to be wanted again."""
+        with self._lock:
+            gone = self._segments.pop(key, None)
+            self._bytes -= gone.nbytes if gone is not None else 0
 
     def put(self, key: Hashable, segment: StoredPackets) -> None:
         """Keep a segment, and let go of those that have not been used for longest."""

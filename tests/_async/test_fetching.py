@@ -14,6 +14,7 @@ import pytest
 import dreamlake.aio as adl
 from dreamlake._async._runtime import ASYNC, gather
 from dreamlake.errors import IntegrityError
+from dreamlake.media import cache
 from tests.clips import SVT, X264, Clip, decode_plain
 from tests.proxy import Proxy
 
@@ -97,6 +98,19 @@ async def test_an_iterator_fetches_each_segment_once(proxy: Proxy, clip: Path) -
     shown = [picture async for picture in video.iterator()]
     assert np.array_equal(shown, decode_plain(clip))
     assert len(chunks_of(proxy)) == len(set(chunks_of(proxy))) == SEGMENTS
+
+
+async def test_what_memory_does_not_hold_is_fetched_once_too(
+    proxy: Proxy, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = await stored(clip, proxy)
+    largest = int(video._source.index.segment_size.max())
+    kept = cache.SegmentCache(3 * largest)
+    monkeypatch.setattr(cache, "segments", kept)
+    shown = [picture async for picture in video.iterator()]
+    assert np.array_equal(shown, decode_plain(clip))
+    assert len(chunks_of(proxy)) == len(set(chunks_of(proxy))) == SEGMENTS
+    assert kept.nbytes == 0  # nobody will come back for them
 
 
 async def test_readers_at_once_share_what_they_fetch(proxy: Proxy, clip: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import dreamlake as dl
 from dreamlake._sync._runtime import gather
 from dreamlake.errors import IntegrityError
+from dreamlake.media import cache
 from tests.clips import SVT, X264, Clip, decode_plain
 from tests.proxy import Proxy
 
@@ -96,6 +97,19 @@ def test_an_iterator_fetches_each_segment_once(proxy: Proxy, clip: Path) -> None
     shown = [picture for picture in video.iterator()]
     assert np.array_equal(shown, decode_plain(clip))
     assert len(chunks_of(proxy)) == len(set(chunks_of(proxy))) == SEGMENTS
+
+
+def test_what_memory_does_not_hold_is_fetched_once_too(
+    proxy: Proxy, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = stored(clip, proxy)
+    largest = int(video._source.index.segment_size.max())
+    kept = cache.SegmentCache(3 * largest)
+    monkeypatch.setattr(cache, "segments", kept)
+    shown = [picture for picture in video.iterator()]
+    assert np.array_equal(shown, decode_plain(clip))
+    assert len(chunks_of(proxy)) == len(set(chunks_of(proxy))) == SEGMENTS
+    assert kept.nbytes == 0  # nobody will come back for them
 
 
 def test_readers_at_once_share_what_they_fetch(proxy: Proxy, clip: Path) -> None:
