@@ -36,6 +36,8 @@ class DiskCache:
 
     def get(self, name: str) -> bytes | None:
         """The content of a file, if it is there; it is now the last to go."""
+        if not self._max_bytes:
+            return None
         path = self._path(name)
         try:
             data = path.read_bytes()

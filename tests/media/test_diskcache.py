@@ -56,6 +56,8 @@ def test_what_is_larger_than_the_bound_is_not_kept(tmp_path: Path) -> None:
     assert cache.get("abcd") is None
     DiskCache(tmp_path / "off", 0).put("abcd", b"content")
     assert not (tmp_path / "off").exists()
+    cache.put("abcd", b"content")
+    assert DiskCache(tmp_path, 0).get("abcd") is None  # turned off, it does not find what was kept before either
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
