@@ -133,4 +133,8 @@ class LoopThread:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        # Who was cancelled may tidy up in a task of its own: a database closes the connection that was in use.
+        left = asyncio.all_tasks() - tasks - {asyncio.current_task()}
+        if left:
+            await asyncio.wait(left, timeout=CANCEL_SECONDS)
         await self._loop.shutdown_asyncgens()
