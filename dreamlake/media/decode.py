@@ -122,8 +122,8 @@ def _go_on(
         except MediaError:
             if packet is None or spot.next <= run.packets[-1] + 1:
                 raise
-            # Nobody asked for that packet: what went in before it comes out without.
-            spot.drained = True
+            # Nobody asked for that packet: what went in before it comes out without. The decoder ends with this walk.
+            spot.drained, spot.key = True, None
             pictures = list(_through(spot.decoder, spot.intact, None))
         spot.inside -= {number for number, _, _ in pictures}
     pool.decoders.park(spot)
