@@ -8,18 +8,22 @@
 This is the blocking API; ``import dreamlake.aio as adl`` has the same names to be awaited.
 """
 
-from dreamlake._sync import Video, VideoArray, close, load, load_video, upload
+from dreamlake._sync import Asset, Video, VideoArray, close, load, load_video, upload, upload_many
 from dreamlake.config import connect
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
+from dreamlake.core.uploads import UploadReport, UploadResult
 from dreamlake.errors import DreamlakeError
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Asset",
     "DreamlakeError",
     "Prefix",
     "UploadEvent",
+    "UploadReport",
+    "UploadResult",
     "Video",
     "VideoArray",
     "close",
@@ -27,6 +31,7 @@ __all__ = [
     "load",
     "load_video",
     "upload",
+    "upload_many",
 ]
 
 for _name in __all__:  # tracebacks and help() show where users find a thing, not where it is written

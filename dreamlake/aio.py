@@ -6,24 +6,38 @@
 (300, 1080, 1920, 3)
 """
 
-from dreamlake._async import AsyncVideo, AsyncVideoArray, close, load, load_video, upload
+from dreamlake._async import (
+    AsyncAsset,
+    AsyncVideo,
+    AsyncVideoArray,
+    close,
+    load,
+    load_video,
+    upload,
+    upload_many,
+)
 from dreamlake.config import connect
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
+from dreamlake.core.uploads import UploadReport, UploadResult
 from dreamlake.errors import DreamlakeError
 
 __all__ = [
+    "AsyncAsset",
     "AsyncVideo",
     "AsyncVideoArray",
     "DreamlakeError",
     "Prefix",
     "UploadEvent",
+    "UploadReport",
+    "UploadResult",
     "close",
     "connect",
     "load",
     "load_video",
     "upload",
+    "upload_many",
 ]
 
-for _definition in (AsyncVideo, AsyncVideoArray, close, load, load_video, upload):
+for _definition in (AsyncAsset, AsyncVideo, AsyncVideoArray, close, load, load_video, upload, upload_many):
     _definition.__module__ = __name__

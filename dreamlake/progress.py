@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from dreamlake.core.events import Stage, UploadEvent
 
-__all__ = ["Progress", "bars", "lines", "upload_progress"]
+__all__ = ["Progress", "bars", "lines", "many_bars", "many_progress", "upload_progress"]
 
 Progress = bool | Callable[[UploadEvent], None] | None
 """``None`` shows a bar where somebody can see it, ``True`` always, ``False`` never; a callable gets the events."""
@@ -26,6 +26,52 @@ def upload_progress(progress: Progress, title: str) -> Iterator[Callable[[Upload
             yield report
     else:
         yield lambda _: None
+
+
+@contextmanager
+def many_progress(progress: Progress, files: int) -> Iterator[Callable[[UploadEvent], None]]:
+    """What an upload of many files reports to: the caller's own function, bars, or nothing."""
+    if callable(progress):
+        yield progress
+    elif progress or (progress is None and _watched()):
+        with many_bars(files) as report:
+            yield report
+    else:
+        yield lambda _: None
+
+
+@contextmanager
+def many_bars(files: int) -> Iterator[Callable[[UploadEvent], None]]:
+    """A bar for all files, and one for each that is under way."""
+    from pathlib import PurePath
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    finished: set[str] = set()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        whole = shown.add_task("files", total=files)
+
+        def report(event: UploadEvent) -> None:
+            file = event.file or ""
+            if event.stage == "process" or file in finished:
+                return
+            if file not in tasks:
+                tasks[file] = shown.add_task(PurePath(file).name, total=event.total)
+            shown.update(tasks[file], completed=event.done, total=event.total)
+            if event.stage == "upload" and event.done >= event.total:
+                shown.remove_task(tasks.pop(file))
+                finished.add(file)
+                shown.advance(whole)
+
+        yield report
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """The SDK. ``dreamlake._async`` is the source, ``dreamlake._sync`` is generated from it."""
 
 from dreamlake._async.api import close, load, load_video
+from dreamlake._async.asset import AsyncAsset
 from dreamlake._async.upload import upload
+from dreamlake._async.uploadmany import upload_many
 from dreamlake._async.video import AsyncVideo
 from dreamlake._async.videoarray import AsyncVideoArray
 
-__all__ = ["AsyncVideo", "AsyncVideoArray", "close", "load", "load_video", "upload"]
+__all__ = ["AsyncAsset", "AsyncVideo", "AsyncVideoArray", "close", "load", "load_video", "upload", "upload_many"]

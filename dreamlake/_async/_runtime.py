@@ -48,6 +48,7 @@ __all__ = [
     "File",
     "Lock",
     "Shared",
+    "Slots",
     "Stream",
     "async_only",
     "async_property",
@@ -136,6 +137,26 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._lock.release()
+
+
+class Slots:
+    """So many may be inside of `async with` at once; the others wait.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._semaphore = anyio.Semaphore(count, fast_acquire=True)
+
+    async def __aenter__(self) -> None:
+        await self._semaphore.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._semaphore.release()
 
 
 class Event:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from dreamlake._async._runtime import Shared, gather, offload, sleep
+from dreamlake._async._runtime import Shared, gather, offload
+from dreamlake._async.asset import ready
 from dreamlake._async.lake import AsyncLake
 from dreamlake.config import LakeAddress
-from dreamlake.core.events import UploadEvent
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
@@ -30,16 +30,12 @@ from dreamlake.errors import (
     AccessError,
     IntegrityError,
     NotFoundError,
-    ProcessingError,
     UsageError,
 )
 from dreamlake.media.remote import media_file
-from dreamlake.progress import Progress, upload_progress
+from dreamlake.progress import Progress
 
 __all__ = ["AsyncFileSource", "AsyncLakeSource", "AsyncSource", "Facts"]
-
-FIRST_POLL = 0.02  # seconds; most clips are ready within a second
-LAST_POLL = 1.0
 
 log = logging.getLogger("dreamlake")
 
@@ -229,20 +225,7 @@ class AsyncLakeSource(AsyncSource):
         Raises:
             ProcessingError: it could not.
         """
-        meta = await self._lake.video(self._object_id)
-        if meta.status == "uploaded":  # its uploader ended before it could start the processing
-            await self._lake.trigger_by_id(VIDEO, self._object_id)
-        pause = FIRST_POLL
-        with upload_progress(progress, meta.name) as report:
-            while meta.status in ("uploaded", "processing"):
-                report(UploadEvent("process", meta.progress or 0.0, 1.0))
-                await sleep(pause)
-                pause = min(pause * 1.5, LAST_POLL)
-                meta = await self._lake.video(self._object_id)
-            if meta.status == "ready":
-                report(UploadEvent("process", 1.0, 1.0))
-        if meta.status == "failed":
-            raise ProcessingError(f"{meta.name} ({self.id}): {meta.error}")
+        meta: VideoMeta = await ready(self._lake, VIDEO, self._object_id, progress)
         return meta
 
     async def _version(self, number: int) -> Hashable:

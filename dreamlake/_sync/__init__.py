@@ -2,8 +2,10 @@
 """The SDK. ``dreamlake._sync`` is the source, ``dreamlake._sync`` is generated from it."""
 
 from dreamlake._sync.api import close, load, load_video
+from dreamlake._sync.asset import Asset
 from dreamlake._sync.upload import upload
+from dreamlake._sync.uploadmany import upload_many
 from dreamlake._sync.video import Video
 from dreamlake._sync.videoarray import VideoArray
 
-__all__ = ["Video", "VideoArray", "close", "load", "load_video", "upload"]
+__all__ = ["Asset", "Video", "VideoArray", "close", "load", "load_video", "upload", "upload_many"]

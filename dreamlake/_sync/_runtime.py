@@ -35,6 +35,7 @@ __all__ = [
     "File",
     "Lock",
     "Shared",
+    "Slots",
     "Stream",
     "close_clients",
     "demand",
@@ -74,6 +75,26 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._lock.release()
+
+
+class Slots:
+    """So many may be inside of `with` at once; the others wait.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._semaphore = threading.Semaphore(count)
+
+    def __enter__(self) -> None:
+        self._semaphore.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._semaphore.release()
 
 
 class Event:

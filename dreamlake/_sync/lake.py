@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,16 +21,31 @@ from dreamlake.core.kinds import Kind
 from dreamlake.core.parts import CompletedPart
 from dreamlake.core.retry import RETRYABLE, Backoff, parse_retry_after
 from dreamlake.core.wire import (
+    AskStatuses,
     AssetCreated,
+    AssetsCreated,
+    BeginUploads,
+    Begun,
     CompleteUpload,
+    CreateAssets,
+    Created,
+    Finished,
+    FinishUpload,
+    FinishUploads,
     InitUpload,
     Me,
     PartsDone,
     Problem,
     RegisterAsset,
     Registered,
+    RunLambdas,
     SignedParts,
     SignParts,
+    Status,
+    Statuses,
+    Success,
+    UploadsBegun,
+    UploadsFinished,
     UploadStarted,
     VideoMeta,
 )
@@ -47,13 +63,25 @@ from dreamlake.errors import (
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Lake"]
+__all__ = ["Body", "Lake"]
 
 T = TypeVar("T")
 
-PIECE = 256 * 1024
 PATIENT = Backoff(attempts=6)
 HASTY = Backoff(attempts=2, base=0.1)  # while the lake has never answered, it is more likely wrong than busy
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body that is sent piece by piece, and from its beginning when it is sent again.
+
+    Attributes:
+        size: bytes.
+        pieces: called for each try.
+    """
+
+    size: int
+    pieces: Callable[[], Iterator[bytes]]
 
 
 class Lake:
@@ -78,9 +106,16 @@ class Lake:
         url = self._bss(f"/{kind.route}/upload/multipart/parts")
         return self._call("POST", url, SignedParts, body).parts[str(body.part_numbers[0])]
 
-    def put_part(self, url: str, data: bytes) -> str:
-        """Send a part to its presigned URL; returns its etag."""
-        response = self.send("PUT", url, content=data)
+    def put_part(self, url: str, body: Body, headers: Mapping[str, str], wait: float) -> str:
+        """Send a part to its presigned URL; returns its etag.
+
+        Args:
+            url: presigned.
+            body: the part.
+            headers: that the URL was signed with.
+            wait: seconds for the answer, when all of the part has been sent.
+        """
+        response = self.send("PUT", url, content=body, headers=headers, wait=wait)
         etag: str | None = response.headers.get("etag")
         if etag is None:
             raise ServerError(f"{self.address} took a part and gave no ETag for it")
@@ -91,17 +126,19 @@ class Lake:
         query = {"uploadId": upload_id, "key": key}
         return self._call("GET", self._bss(f"/{kind.route}/upload/multipart/parts-done"), PartsDone, query=query)
 
-    def complete_upload(self, kind: Kind, upload_id: str, key: str, parts: list[CompletedPart]) -> None:
-        """Join the parts."""
+    def complete_upload(self, kind: Kind, upload_id: str, key: str, parts: list[CompletedPart], wait: float) -> None:
+        """Join the parts; the answer may take ``wait`` seconds."""
         body = CompleteUpload(upload_id=upload_id, key=key, parts=parts)
         url = self._bss(f"/{kind.route}/upload/multipart/complete")
-        self.send("POST", url, content=msgspec.json.encode(body), key=True, patient=True)
+        self.send("POST", url, content=msgspec.json.encode(body), key=True, wait=wait)
 
     # -- assets ------------------------------------------------------------------------------------------------------
 
-    def register(self, kind: Kind, body: RegisterAsset) -> Registered:
-        """Make an asset of a staged file."""
-        return self._call("POST", self._bss(f"/{kind.route}"), Registered, body)
+    def register(self, kind: Kind, body: RegisterAsset) -> tuple[Registered, bool]:
+        """Make an asset of a staged file; also whether there was the same one already."""
+        url = self._bss(f"/{kind.route}")
+        response = self.send("POST", url, content=msgspec.json.encode(body), key=True)
+        return self._decoded(response, Registered), response.status_code == 200
 
     def create_asset(self, kind: Kind, body: Mapping[str, Any]) -> AssetCreated:
         """Give an asset its name in the catalog."""
@@ -119,6 +156,10 @@ class Lake:
         """The sidecar of a video."""
         return self._call("GET", self._bss(f"/videos/{object_id}"), VideoMeta)
 
+    def asset(self, kind: Kind, object_id: str) -> Any:
+        """SHIM"""
+        return self.video(object_id)
+
     def frame_index(self, object_id: str) -> bytes:
         """The frame index of a video, ``frames.npz``."""
         return self.send("GET", self._bss(f"/videos/{object_id}/frames.npz"), key=True).content
@@ -135,6 +176,31 @@ class Lake:
         """Who the lake takes us for."""
         return self._call("GET", f"{self.address.remote}/auth/me", Me)
 
+    # -- many at once ------------------------------------------------------------------------------------------------
+
+    def begin_uploads(self, items: list[InitUpload]) -> list[Begun]:
+        """Begin many uploads."""
+        return self._call("POST", self._bss("/batch/begin"), UploadsBegun, BeginUploads(items)).items
+
+    def finish_uploads(self, items: list[FinishUpload], wait: float) -> list[Finished]:
+        """Complete and register many uploads; the answer may take ``wait`` seconds."""
+        body = msgspec.json.encode(FinishUploads(items))
+        response = self.send("POST", self._bss("/batch/finish"), content=body, key=True, wait=wait)
+        return self._decoded(response, UploadsFinished).items
+
+    def create_assets(self, items: list[dict[str, Any]]) -> list[Created]:
+        """Give many assets their names in the catalog."""
+        url = f"{self.address.remote}/batch/assets"
+        return self._call("POST", url, AssetsCreated, CreateAssets(items)).items
+
+    def run_lambdas(self, urls: list[str]) -> None:
+        """Start the processing of many assets by their signed URLs."""
+        self._call("POST", self._bss("/batch/lambdas"), Success, RunLambdas(urls))
+
+    def statuses(self, ids: list[str]) -> list[Status]:
+        """How far assets are; those that do not exist are left out."""
+        return self._call("POST", self._bss("/batch/statuses"), Statuses, AskStatuses(ids)).items
+
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def _bss(self, path: str) -> str:
@@ -144,7 +210,9 @@ class Lake:
         self, method: str, url: str, answer: type[T], body: Any = None, query: Mapping[str, str] | None = None
     ) -> T:
         content = None if body is None else msgspec.json.encode(body)
-        response = self.send(method, url, content=content, query=query, key=True)
+        return self._decoded(self.send(method, url, content=content, query=query, key=True), answer)
+
+    def _decoded(self, response: httpx.Response, answer: type[T]) -> T:
         try:
             return msgspec.json.decode(response.content, type=answer)
         except msgspec.MsgspecError as error:
@@ -155,10 +223,11 @@ class Lake:
         method: str,
         url: str,
         *,
-        content: bytes | None = None,
+        content: bytes | Body | None = None,
         query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         key: bool = False,
-        patient: bool = False,
+        wait: float | None = None,
     ) -> httpx.Response:
         """Send one request, again if need be, and return its answer.
 
@@ -167,8 +236,9 @@ class Lake:
             url: absolute.
             content: the body.
             query: parameters of the URL.
+            headers: that go with it.
             key: whether the API key goes with it. Presigned URLs may lead to other hosts, which must not see it.
-            patient: wait for the answer however long it takes, because the lake works on it.
+            wait: seconds for the answer, when the usual are too few.
 
         Raises:
             LakeUnreachableError: no answer.
@@ -177,18 +247,19 @@ class Lake:
         import httpx
 
         client = self._client()
-        headers = {"Authorization": f"Bearer {self.address.api_key}"} if key and self.address.api_key else {}
-        if content is not None and key:
-            headers["Content-Type"] = "application/json"
-        timeout = httpx.Timeout(**{**client.timeout.as_dict(), **({"read": None} if patient else {})})
+        sent = dict(headers or {})
+        if key and self.address.api_key:
+            sent["Authorization"] = f"Bearer {self.address.api_key}"
+        if isinstance(content, Body):
+            sent["Content-Length"] = str(content.size)
+        elif content is not None:
+            sent["Content-Type"] = "application/json"
+        timeout = client.timeout if wait is None else httpx.Timeout(**{**client.timeout.as_dict(), "read": wait})
         failures = 0
         while True:
-            body: bytes | Iterator[bytes] | None = content
-            if content is not None and len(content) > PIECE:
-                headers["Content-Length"] = str(len(content))
-                body = _pieces(content)
+            body = content.pieces() if isinstance(content, Body) else content
             try:
-                response = client.request(method, url, content=body, params=query, headers=headers, timeout=timeout)
+                response = client.request(method, url, content=body, params=query, headers=sent, timeout=timeout)
             except (httpx.TooManyRedirects, httpx.DecodingError, httpx.InvalidURL) as error:
                 raise ServerError(f"{self.address} answered with nonsense: {error}") from error
             except httpx.TransportError as error:
@@ -229,12 +300,6 @@ class Lake:
             raise ConfigError(f"{self.address} cannot be opened: {error}") from error
         # A lake that was closed and opened again is another application.
         return http_client((self.address, id(app)), partial(_inside, app))
-
-
-def _pieces(data: bytes) -> Iterator[bytes]:
-    """A body in pieces: the time-out on writing holds for each of them, and not for all of a large part."""
-    for at in range(0, len(data), PIECE):
-        yield data[at : at + PIECE]
 
 
 def _connection(mounts: Any = None) -> httpx.Client:

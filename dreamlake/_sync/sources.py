@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from dreamlake._sync._runtime import Shared, gather, offload, sleep
+from dreamlake._sync._runtime import Shared, gather, offload
+from dreamlake._sync.asset import ready
 from dreamlake._sync.lake import Lake
 from dreamlake.config import LakeAddress
-from dreamlake.core.events import UploadEvent
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
@@ -31,16 +31,12 @@ from dreamlake.errors import (
     AccessError,
     IntegrityError,
     NotFoundError,
-    ProcessingError,
     UsageError,
 )
 from dreamlake.media.remote import media_file
-from dreamlake.progress import Progress, upload_progress
+from dreamlake.progress import Progress
 
 __all__ = ["Facts", "FileSource", "LakeSource", "Source"]
-
-FIRST_POLL = 0.02  # seconds; most clips are ready within a second
-LAST_POLL = 1.0
 
 log = logging.getLogger("dreamlake")
 
@@ -228,20 +224,7 @@ class LakeSource(Source):
         Raises:
             ProcessingError: it could not.
         """
-        meta = self._lake.video(self._object_id)
-        if meta.status == "uploaded":  # its uploader ended before it could start the processing
-            self._lake.trigger_by_id(VIDEO, self._object_id)
-        pause = FIRST_POLL
-        with upload_progress(progress, meta.name) as report:
-            while meta.status in ("uploaded", "processing"):
-                report(UploadEvent("process", meta.progress or 0.0, 1.0))
-                sleep(pause)
-                pause = min(pause * 1.5, LAST_POLL)
-                meta = self._lake.video(self._object_id)
-            if meta.status == "ready":
-                report(UploadEvent("process", 1.0, 1.0))
-        if meta.status == "failed":
-            raise ProcessingError(f"{meta.name} ({self.id}): {meta.error}")
+        meta: VideoMeta = ready(self._lake, VIDEO, self._object_id, progress)
         return meta
 
     def _version(self, number: int) -> Hashable:

@@ -18,8 +18,10 @@ class UploadEvent(Struct, frozen=True):
         stage: reading and hashing the file, sending its parts, or being processed by the lake.
         done: bytes; for processing a share from 0 to 1.
         total: bytes; for processing 1.
+        file: which of several files it is about: its path; None when there is one.
     """
 
     stage: Stage
     done: float
     total: float
+    file: str | None = None

@@ -90,3 +90,7 @@ def kind_of(filename: str) -> Kind:
 def content_type(kind: Kind, filename: str) -> str:
     """The media type of a file of this kind."""
     return kind.extensions.get(PurePath(filename).suffix.lower(), "application/octet-stream")
+
+
+def kind_named(name: str) -> Kind:
+    return next(k for k in KINDS if k.name == name)

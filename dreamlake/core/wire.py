@@ -13,9 +13,11 @@ from msgspec import Meta, Struct
 from dreamlake.core.parts import MAX_PARTS, CompletedPart
 
 __all__ = [
-    "AssetCreated", "AssetPage", "AssetStatus", "CompleteUpload", "CreateAsset", "InitUpload", "Me", "PartDone",
-    "PartsDone", "Problem", "RegisterAsset", "Registered", "SignParts", "SignedParts", "Success", "UploadStarted",
-    "UploadTarget", "VideoMeta",
+    "MAX_BATCH", "AskStatuses", "AssetCreated", "AssetPage", "AssetsCreated", "BeginUploads", "Begun",
+    "CompleteUpload", "CreateAsset", "CreateAssets", "Created", "FinishUpload", "FinishUploads", "Finished",
+    "InitUpload", "Me", "PartDone", "PartsDone", "Problem", "RegisterAsset", "Registered", "RunLambdas",
+    "SignParts", "SignedParts", "Status", "Statuses", "Success", "UploadStarted", "UploadTarget", "UploadsBegun",
+    "UploadsFinished", "VideoMeta",
 ]  # fmt: skip
 
 # A plain $ would let a line break through at the end.
@@ -43,7 +45,11 @@ class Problem(Struct, rename="camel"):
 
 
 class InitUpload(Struct, rename="camel"):
-    """Begin a multipart upload."""
+    """Begin a multipart upload.
+
+    ``checksums`` maps part numbers to base64 SHA-256 digests: the URLs of these parts come with the answer. With it,
+    even empty, the caller promises a checksum for every part, and the lake need not read the bytes of ``sha256`` back.
+    """
 
     owner: Slug
     project: Slug
@@ -52,14 +58,19 @@ class InitUpload(Struct, rename="camel"):
     sha256: Sha256 | None = None
     size: Size | None = None
     part_size: Size | None = None
+    checksums: Annotated[dict[str, str], Meta(max_length=1000)] | None = None
 
 
 class UploadStarted(Struct, rename="camel"):
-    """Where to send the parts; with ``exists`` the same bytes are already staged and nothing need be sent."""
+    """Where to send the parts; with ``exists`` the same bytes are already staged and nothing need be sent.
+
+    ``parts`` are presigned URLs for the parts whose checksums came with the request.
+    """
 
     upload_id: str
     key: str
     exists: bool = False
+    parts: dict[str, str] = {}
 
 
 class UploadTarget(Struct, rename="camel"):
@@ -107,6 +118,30 @@ class Success(Struct, rename="camel"):
     """It is done."""
 
     success: bool = True
+
+
+# -- many at once: what the routes for one do, in one request and one transaction ----------------------------------
+
+MAX_BATCH = 256
+
+
+class BeginUploads(Struct, rename="camel"):
+    """Begin many uploads."""
+
+    items: Annotated[list[InitUpload], Meta(max_length=MAX_BATCH)]
+
+
+class Begun(Struct, rename="camel"):
+    """One that was begun, or why not."""
+
+    started: UploadStarted | None = None
+    problem: Problem | None = None
+
+
+class UploadsBegun(Struct, rename="camel"):
+    """What became of each, in order."""
+
+    items: list[Begun]
 
 
 # -- assets of the storage service ---------------------------------------------------------------------------------
@@ -163,6 +198,64 @@ class VideoMeta(Struct, rename="camel", kw_only=True, omit_defaults=False):
     index: str | None = None
 
 
+class FinishUpload(Struct, rename="camel"):
+    """Complete an upload, unless its bytes were staged before, and make an asset of it.
+
+    ``kind`` is as in the catalog's routes, such as ``label-track``.
+    """
+
+    kind: str
+    asset: RegisterAsset
+    upload: CompleteUpload | None = None
+
+
+class FinishUploads(Struct, rename="camel"):
+    """Complete many uploads."""
+
+    items: Annotated[list[FinishUpload], Meta(max_length=MAX_BATCH)]
+
+
+class Finished(Struct, rename="camel"):
+    """One that was made, and whether there was the same one already; or why not."""
+
+    registered: Registered | None = None
+    known: bool = False
+    problem: Problem | None = None
+
+
+class UploadsFinished(Struct, rename="camel"):
+    """What became of each, in order."""
+
+    items: list[Finished]
+
+
+class AskStatuses(Struct, rename="camel"):
+    """Ask how far assets are, of whatever kind."""
+
+    ids: Annotated[list[ObjectId], Meta(max_length=1000)]
+
+
+class Status(Struct, rename="camel"):
+    """How far an asset is; ``progress`` from 0 to 1 while it is being processed."""
+
+    id: str
+    status: AssetStatus
+    progress: float | None = None
+    error: str | None = None
+
+
+class Statuses(Struct, rename="camel"):
+    """Those that exist."""
+
+    items: list[Status]
+
+
+class RunLambdas(Struct, rename="camel"):
+    """Start the processing of many assets by their signed URLs."""
+
+    urls: Annotated[list[str], Meta(max_length=MAX_BATCH)]
+
+
 class AssetPage(Struct, rename="camel"):
     """One page of a listing, newest last; ``next_cursor`` asks for the next one."""
 
@@ -197,6 +290,25 @@ class AssetCreated(Struct, rename="camel"):
     folder_id: str | None
     filename: str
     lambda_url: str | None
+
+
+class CreateAssets(Struct, rename="camel"):
+    """Give many assets their names; each is what ``POST /assets/{kind}`` takes, and its ``kind``."""
+
+    items: Annotated[list[dict[str, Any]], Meta(max_length=MAX_BATCH)]
+
+
+class Created(Struct, rename="camel"):
+    """One that was created, or why not."""
+
+    created: AssetCreated | None = None
+    problem: Problem | None = None
+
+
+class AssetsCreated(Struct, rename="camel"):
+    """What became of each, in order."""
+
+    items: list[Created]
 
 
 class Me(Struct, rename="camel"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -16,7 +17,18 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["assets", "bss_assets", "episodes", "jobs", "metadata", "namespaces", "nodes", "projects", "staged"]
+__all__ = [
+    "assets",
+    "bss_assets",
+    "episodes",
+    "jobs",
+    "metadata",
+    "namespaces",
+    "nodes",
+    "projects",
+    "staged",
+    "uploads",
+]
 
 metadata = MetaData(
     naming_convention={
@@ -47,6 +59,25 @@ staged = Table(
     Column("sha256", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),
     _created(),
+    Column("used_at", Float, nullable=False, server_default="0"),  # when somebody last asked for these bytes
+    Column("collecting", Boolean, nullable=False, server_default="0"),  # about to be deleted: nobody may count on it
+)
+
+# ``hash`` names the file in the pool, and ``sha256`` is what it will hold; None when that was not announced. ``target``
+# is the key that the storage writes to, ``storage_id`` its own name for the upload.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(100), nullable=False),
+    Column("project", String(100), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("target", String(1024), nullable=False),
+    Column("storage_id", String(1024), nullable=False),
+    Column("sha256", String(64)),
+    Column("used_at", Float, nullable=False, index=True),
+    _created(),
+    Index(None, "owner", "project", "hash"),
 )
 
 bss_assets = Table(
@@ -62,6 +93,7 @@ bss_assets = Table(
     Column("size", BigInteger, nullable=False),
     _created(),
     UniqueConstraint("owner", "project", "kind", "name", "sha256"),
+    Index(None, "owner", "project", "hash"),
 )
 
 jobs = Table(

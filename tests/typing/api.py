@@ -42,7 +42,8 @@ async def awaited() -> None:
     assert_type(await video.image, PIL.Image.Image)
     assert_type(await video.thumbnail, PIL.Image.Image)
     assert_type(await video.numpy(), Pixels)
-    assert_type(await adl.upload("video.mp4"), adl.AsyncVideo)
+    uploaded: adl.AsyncVideo = await adl.upload("video.mp4")  # what it is follows from the file
+    assert_type(uploaded[0], adl.AsyncVideo)
     assert_type(video.chunk(0.2, by_iframe=True)[:, 0], adl.AsyncVideoArray)
     assert_type(await video.chunk(0.2).numpy(), Pixels)
     async for picture in video.iterator():

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import time
-from hashlib import sha256
 from typing import Annotated, Any
 
 from litestar import Request, Response, Router, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import update
 
 from dreamlake.core.kinds import KINDS
 from dreamlake.core.wire import (
@@ -25,51 +20,42 @@ from dreamlake.core.wire import (
     UploadStarted,
     UploadTarget,
 )
+from dreamlake.server.bss import pool
+from dreamlake.server.bss.pool import PoolKey, UploadRow
+from dreamlake.server.bss.staging import begin, finish, parse_checksum, signed_parts
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, verified
-from dreamlake.server.schema import staged
-from dreamlake.server.sidecar import staging_key
-from dreamlake.server.storage import Staged, StorageError, UnknownUploadError
+from dreamlake.server.schema import uploads
+from dreamlake.server.storage import StorageError, UnknownUploadError
 
 __all__ = ["multipart_router", "put_part"]
 
-_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9][A-Za-z0-9._-]{0,99})/staging/([0-9a-f]{16})")
+REMEMBER_SECONDS = 600.0  # how old the note of an upload's last use may be
 
 
 @post("/init", status_code=200)
-async def init(data: JSONBody[InitUpload], lake: OpenLake) -> UploadStarted:
+async def init(request: Request[Any, Any, Any], data: JSONBody[InitUpload], lake: OpenLake) -> UploadStarted:
     """Begin an upload, or say that the same bytes are staged already."""
-    if data.owner == "chunks":
-        raise Refused(400, "chunks is the name of the lake's own folder, and cannot be a namespace")
-    if data.sha256 is not None and not data.sha256.startswith(data.hash):
-        raise Refused(400, "hash is the first 16 digits of sha256, and these two differ")
-    key = staging_key(data.owner, data.project, data.hash)
-    known = await find_staged(lake, data.owner, data.project, data.hash)
-    if known is not None and data.sha256 not in (None, known.sha256):
-        raise Refused(409, f"{key} holds other bytes whose SHA-256 begins with the same 16 digits")
-    if known is not None and data.sha256 == known.sha256:
-        return UploadStarted(upload_id="", key=key, exists=True)
-    await lake.runner.warm()
-    return UploadStarted(upload_id=await lake.storage.begin_upload(key), key=key)
+    [started] = await begin(lake, [data], lake.base_url(request))
+    if isinstance(started, Refused):
+        raise started
+    if not started.exists:
+        await lake.runner.warm()
+    return started
 
 
 @post("/parts", status_code=200)
 async def parts(request: Request[Any, Any, Any], data: JSONBody[SignParts], lake: OpenLake) -> SignedParts:
     """Presigned URLs to PUT parts to."""
-    owner = _parse_key(data.key)[0]
-    try:
-        await lake.storage.list_parts(data.upload_id, data.key)
-    except UnknownUploadError as error:
-        raise Refused(404, str(error)) from None
-    base = lake.base_url(request)
-    urls = {}
-    for number in data.part_numbers:
-        extra = {"target": data.key}
-        if checksum := (data.checksums or {}).get(str(number)):
-            _checksum(checksum)
-            extra["sha256"] = checksum
-        urls[str(number)] = lake.signed_url(base, "PUT", f"/uploads/{data.upload_id}/{number}", owner, extra)
-    return SignedParts(urls)
+    row = await _known(lake, data)
+    if time.time() - row.used_at > REMEMBER_SECONDS:
+        async with lake.database.write() as connection:
+            await connection.execute(update(uploads).where(uploads.c.id == row.id).values(used_at=time.time()))
+    checksums = data.checksums or {}
+    if row.target == str(row.key) and (missing := {str(number) for number in data.part_numbers} - checksums.keys()):
+        raise Refused(400, f"part {min(missing, key=int)} was promised with its checksum, and comes without")
+    wanted = {str(number): checksums.get(str(number)) for number in data.part_numbers}
+    return SignedParts(await signed_parts(lake, lake.base_url(request), row, wanted))
 
 
 @get("/parts-done")
@@ -77,9 +63,11 @@ async def parts_done(
     lake: OpenLake, upload_id: Annotated[str, QueryParameter(name="uploadId")], key: FromQuery[str]
 ) -> PartsDone:
     """Which parts have come; ``expired`` when the upload is not known any more."""
-    _parse_key(key)
+    row = await pool.find_upload(lake.database, upload_id, PoolKey.parse(key))
+    if row is None:
+        return PartsDone(expired=True, parts=[])
     try:
-        return PartsDone(expired=False, parts=await lake.storage.list_parts(upload_id, key))
+        return PartsDone(expired=False, parts=await lake.storage.list_parts(row.storage_id, row.target))
     except UnknownUploadError:
         return PartsDone(expired=True, parts=[])
 
@@ -87,32 +75,23 @@ async def parts_done(
 @post("/complete", status_code=200)
 async def complete(data: JSONBody[CompleteUpload], lake: OpenLake) -> Success:
     """Join the parts. The bytes must be those whose hash the key carries, else nothing changes."""
-    owner, project, digest = _parse_key(data.key)
-    try:
-        joined = await lake.storage.complete_upload(data.upload_id, data.key, data.parts, digest)
-    except UnknownUploadError as error:
-        # The answer to an earlier try may have been lost: then the object is there.
-        if await find_staged(lake, owner, project, digest) is not None:
-            return Success()
-        if await lake.storage.size(data.key) is None:
-            raise Refused(404, str(error)) from None
-        joined = await _measure(lake, data.key)
-    except StorageError as error:
-        raise Refused(400, str(error)) from None
-    async with lake.database.write() as connection:
-        row = {"owner": owner, "project": project, "hash": digest, "sha256": joined.sha256, "size": joined.size}
-        await connection.execute(insert(staged).values(**row, created_at=time.time()).on_conflict_do_nothing())
+    [refused] = await finish(lake, [data])
+    if refused is not None:
+        raise refused
     return Success()
 
 
 @post("/abort", status_code=200)
 async def abort(data: JSONBody[UploadTarget], lake: OpenLake) -> Success:
     """Forget an upload and its parts."""
-    _parse_key(data.key)
+    row = await _known(lake, data)
     try:
-        await lake.storage.abort_upload(data.upload_id, data.key)
+        await lake.storage.abort_upload(row.storage_id, row.target)
     except UnknownUploadError as error:
         raise Refused(404, str(error)) from None
+    finally:
+        async with lake.database.write() as connection:
+            await pool.forget(connection, row.id)
     return Success()
 
 
@@ -120,7 +99,7 @@ async def abort(data: JSONBody[UploadTarget], lake: OpenLake) -> Success:
 async def put_part(
     request: Request[Any, Any, Any], lake: OpenLake, upload_id: FromPath[str], number: FromPath[int]
 ) -> Response[None]:
-    """The bytes of one part, to a presigned URL."""
+    """The bytes of one part, to a presigned URL of a storage that is reached through the lake alone."""
     verified(lake, request)
     query = request.query_params
     if int(request.headers.get("content-length") or 0) > lake.settings.max_part_bytes:
@@ -129,7 +108,7 @@ async def put_part(
     body = _limited(request, lake.settings.max_part_bytes)
     try:
         etag = await lake.storage.write_part(
-            upload_id, query["target"], number, body, _checksum(checksum) if checksum else None
+            upload_id, query["target"], number, body, parse_checksum(checksum) if checksum else None
         )
     except UnknownUploadError as error:
         raise Refused(404, str(error)) from None
@@ -146,21 +125,11 @@ def multipart_router() -> Router:
     return Router("/", route_handlers=routers)
 
 
-async def find_staged(lake: Lake, owner: str, project: str, digest: str) -> Staged | None:
-    """What is staged under a hash."""
-    where = (staged.c.owner == owner, staged.c.project == project, staged.c.hash == digest)
-    async with lake.database.read() as connection:
-        row = (await connection.execute(select(staged.c.sha256, staged.c.size).where(*where))).first()
-    return None if row is None else Staged(row.sha256, row.size)
-
-
-async def _measure(lake: Lake, key: str) -> Staged:
-    """Digest and size of an object whose row a crash has swallowed."""
-    size = await lake.storage.size(key) or 0
-    digest = sha256()
-    async for block in lake.storage.stream(key, 0, size):
-        digest.update(block)
-    return Staged(digest.hexdigest(), size)
+async def _known(lake: Lake, data: UploadTarget) -> UploadRow:
+    row = await pool.find_upload(lake.database, data.upload_id, PoolKey.parse(data.key))
+    if row is None:
+        raise Refused(404, "there is no such upload, or no longer")
+    return row
 
 
 async def _limited(request: Request[Any, Any, Any], limit: int) -> Any:
@@ -170,20 +139,3 @@ async def _limited(request: Request[Any, Any, Any], limit: int) -> Any:
         if size > limit:
             raise Refused(413, f"a part has at most {limit} bytes")
         yield piece
-
-
-def _parse_key(key: str) -> tuple[str, str, str]:
-    match = _KEY.fullmatch(key)
-    if match is None:
-        raise Refused(400, "key is {owner}/{project}/staging/{hash}, as init gave it")
-    return match[1], match[2], match[3]
-
-
-def _checksum(text: str) -> bytes:
-    try:
-        digest = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        digest = b""
-    if len(digest) != 32:
-        raise Refused(400, f"{text!r} is not a SHA-256 in base64")
-    return digest

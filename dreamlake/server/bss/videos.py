@@ -17,7 +17,7 @@ from dreamlake.core.playlist import rewrite_uris
 from dreamlake.core.targets import check_name
 from dreamlake.core.wire import AssetPage, RegisterAsset, Registered, VideoMeta
 from dreamlake.server.bss.objects import object_response
-from dreamlake.server.bss.uploads import find_staged
+from dreamlake.server.bss.pool import PoolKey, find_staged
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.lambdas.jobs import job_state
@@ -36,7 +36,7 @@ _ID = re.compile(r"[0-9a-f]{8,24}")
 async def register(data: JSONBody[RegisterAsset], lake: OpenLake) -> Response[Registered]:
     """Make a video of a staged file. The same name and bytes again give the same id."""
     name = check_name(data.name)
-    known = await find_staged(lake, data.owner, data.project, data.staging_hash)
+    known = await find_staged(lake.database, PoolKey(data.owner, data.project, data.staging_hash))
     if known is None:
         raise Refused(404, f"nothing is staged under {data.staging_hash} in {data.owner}/{data.project}")
     fields = {"kind": VIDEO.name, "owner": data.owner, "project": data.project, "name": name, "sha256": known.sha256}

@@ -30,7 +30,7 @@ class UnknownUploadError(StorageError):
 class Staged:
     """A joined upload: its SHA-256 in hex and its size in bytes."""
 
-    sha256: str
+    sha256: str | None
     size: int
 
 

@@ -1,0 +1,152 @@
+# Generated from dreamlake/_async/localfile.py by scripts/unasync.py. Edit that file, then run it.
+"""A file that is uploaded, as it was when it was hashed: from then on it must not change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from stat import S_ISREG
+
+from dreamlake._sync._runtime import gather, offload, open_file
+from dreamlake.core.events import UploadEvent
+from dreamlake.core.parts import HASH_DIGITS, Digests, Part, part_size_for
+from dreamlake.errors import FileChangedError, SourceError, SourceNotFoundError
+
+__all__ = ["LocalFile", "Report", "check_file", "identity"]
+
+BLOCK = 4 * 1024**2  # read and hashed at once; two of them are in memory
+PIECE = 1024**2  # sent at once
+
+Report = Callable[[UploadEvent], None]
+
+
+class LocalFile:
+    """A file that was read and hashed.
+
+    Args:
+        path: of the file.
+        stat: when it was read.
+        digest: SHA-256 in hex.
+        part_size: bytes.
+        parts: the SHA-256 of each part, from the same reading as the whole's. The storage compares them with what
+            comes, so that bytes that have changed since are refused even where nothing else shows it.
+    """
+
+    def __init__(self, path: Path, stat: os.stat_result, digest: str, part_size: int, parts: tuple[bytes, ...]) -> None:
+        self.path = path
+        self.stat = stat
+        self.size = stat.st_size
+        self.sha256 = digest
+        self.part_size = part_size
+        self.parts = parts
+
+    @property
+    def hash(self) -> str:
+        """The first 16 hex digits of the SHA-256, which name the file in the staging pool."""
+        return self.sha256[:HASH_DIGITS]
+
+    @classmethod
+    def read(cls, path: Path, part_size: int | None, report: Report) -> LocalFile:
+        """Hash the file.
+
+        Args:
+            path: of the file.
+            part_size: bytes; None for the usual.
+            report: told how far it is.
+
+        Raises:
+            FileChangedError: it changed meanwhile.
+            SourceError: it cannot be read.
+        """
+        try:
+            stat = offload(path.stat)
+            size = part_size_for(stat.st_size, part_size)
+            whole, parts = _hash(path, stat.st_size, size, report)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        local = cls(path, stat, whole, size, parts)
+        local.check()
+        return local
+
+    def pieces(self, part: Part) -> Iterator[bytes]:
+        """The bytes of one part, some at a time.
+
+        Raises:
+            FileChangedError: there are fewer than there were.
+        """
+        with open_file(self.path, "rb") as file:
+            file.seek(part.offset)
+            left = part.size
+            while left:
+                data = file.read(min(PIECE, left))
+                if not data:
+                    raise self._changed("became shorter")
+                left -= len(data)
+                yield data
+
+    def has_changed(self, part: Part) -> bool:
+        """Whether the bytes of a part are not those that were hashed."""
+        digest = sha256()
+        try:
+            for piece in self.pieces(part):
+                offload(partial(digest.update, piece))
+        except (OSError, FileChangedError):
+            return True
+        return digest.digest() != self.parts[part.number - 1]
+
+    def check(self) -> None:
+        """Raise FileChangedError if the file is not the one that was hashed."""
+        try:
+            same = identity(offload(self.path.stat)) == identity(self.stat)
+        except OSError:
+            same = False
+        if not same:
+            raise self._changed("changed")
+
+    def _changed(self, how: str) -> FileChangedError:
+        return FileChangedError(f"{self.path.name}: {how} while it was uploaded; nothing was registered")
+
+
+def check_file(path: Path) -> None:
+    """Raise SourceError unless there is a regular file at the path, possibly behind a symbolic link."""
+    try:
+        stat = offload(path.stat)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not S_ISREG(stat.st_mode):
+        raise SourceError(f"{path}: is not a file")
+
+
+def identity(stat: os.stat_result) -> tuple[int, ...]:
+    """What changes when a file's content does. The time of the last change of the inode cannot be set back."""
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _hash(path: Path, size: int, part_size: int, report: Report) -> tuple[str, tuple[bytes, ...]]:
+    """The SHA-256 of a file and of its parts, in one reading; a small file is its only part."""
+    whole = sha256()
+    parts = Digests(part_size) if size > part_size else None
+    done = 0
+    report(UploadEvent("hash", 0, size))
+    with open_file(path, "rb") as file:
+        block = file.read(BLOCK)
+        while block:
+            work: list[Callable[[], bytes | None]] = [
+                partial(file.read, BLOCK),
+                partial(offload, partial(whole.update, block)),
+            ]
+            if parts is not None:
+                work.append(partial(offload, partial(parts.update, block)))
+            done += len(block)
+            block = gather(*work)[0] or b""
+            report(UploadEvent("hash", done, max(done, size)))
+    return whole.hexdigest(), (whole.digest(),) if parts is None else parts.finish()
+
+
+def _unreadable(path: Path, error: OSError) -> SourceError:
+    if isinstance(error, FileNotFoundError):
+        return SourceNotFoundError(f"{path}: there is no such file")
+    return SourceError(f"{path}: cannot be read ({error.strerror or error})")

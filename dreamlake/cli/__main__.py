@@ -1,0 +1,5 @@
+"""``python -m dreamlake.cli``."""
+
+from dreamlake.cli import main
+
+main()

@@ -1,0 +1,32 @@
+"""``dreamlake serve``: a lake for other processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dreamlake.errors import MissingExtraError
+
+__all__ = ["serve"]
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 for one that is free.", min=0, max=65535)] = 10234,
+    data: Annotated[Path | None, typer.Option(help="The folder of the lake [default: ~/.dreamlake/lake].")] = None,
+    public_url: Annotated[str | None, typer.Option(help="What URLs in answers begin with.")] = None,
+) -> None:
+    """Serve a lake to other processes of this machine."""
+    from dreamlake.config import home
+
+    try:
+        from dreamlake.server.serve import serve as run
+        from dreamlake.server.settings import Settings
+    except ImportError as error:
+        raise MissingExtraError("lake", "dreamlake serve") from error
+
+    folder = (data or home() / "lake").expanduser().absolute()
+    settings = Settings(folder, public_url=public_url.rstrip("/") if public_url else None)
+    run(settings, host, port, lambda url: typer.echo(f"dreamlake: {folder} is served at {url}"))

@@ -1,0 +1,226 @@
+"""Beginning and completing uploads into the staging pool, one or many in one transaction.
+
+Bytes go straight to their place in the pool when they were announced with their SHA-256, each part is to come with its
+own, and the storage refuses a part that differs. Otherwise they go to a place of their own, are read when they are
+complete, and are moved into the pool if they are what their name says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from weakref import WeakValueDictionary
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dreamlake.core.parts import HASH_DIGITS
+from dreamlake.core.wire import CompleteUpload, InitUpload, UploadStarted
+from dreamlake.server.bss import pool
+from dreamlake.server.bss.pool import PoolKey, UploadRow, Verified
+from dreamlake.server.errors import Refused
+from dreamlake.server.lake import Lake
+from dreamlake.server.schema import uploads
+from dreamlake.server.storage import Staged, StorageError, UnknownUploadError
+from dreamlake.server.taskpool import run_all
+
+__all__ = ["begin", "finish", "parse_checksum", "signed_parts"]
+
+_completing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # a client may ask again before it is done
+
+
+async def begin(lake: Lake, items: Sequence[InitUpload], base: str) -> list[UploadStarted | Refused]:
+    """Begin uploads, or say that the same bytes are staged already.
+
+    Args:
+        lake: that takes them.
+        items: what is announced.
+        base: of the URLs in the answers.
+
+    Returns:
+        What became of each; one that is refused does not hold up the others.
+    """
+    answers: dict[int, UploadStarted | Refused] = {}
+    checks = await lake.storage.checks_parts()
+    while waiting := {number: item for number, item in enumerate(items) if number not in answers}:
+        rows, known = {}, {}
+        async with lake.database.read() as connection:
+            for number, item in waiting.items():
+                try:
+                    key, there = await _place(connection, item)
+                except Refused as refused:
+                    answers[number] = refused
+                    continue
+                if there:
+                    known[number] = key
+                else:
+                    rows[number] = _planned(item, key, direct=checks and _promises_checksums(item))
+        # Not within a transaction: the storage may be slow, and all writers would wait for it.
+        begun = await run_all([partial(_begin_in_storage, lake, row, waiting[number]) for number, row in rows.items()])
+        rows = dict(zip(rows, begun, strict=True))
+        async with lake.database.write() as connection:
+            for number, key in known.items():
+                if await pool.use(connection, key):
+                    answers[number] = UploadStarted(upload_id="", key=str(key), exists=True)
+            ours = {n: row for n, row in rows.items() if await _place(connection, waiting[n]) == (row.key, False)}
+            for row in ours.values():
+                await pool.remember(connection, row)
+        for number, row in rows.items():
+            if number in ours:
+                urls = await signed_parts(lake, base, row, waiting[number].checksums or {})
+                answers[number] = UploadStarted(row.id, str(row.key), parts=urls)
+            else:  # somebody has promised that name to other bytes meanwhile, or staged the same
+                await lake.storage.abort_upload(row.storage_id, row.target)
+    return [answers[number] for number in range(len(items))]
+
+
+async def _place(connection: AsyncConnection, item: InitUpload) -> tuple[PoolKey, bool]:
+    if item.owner == "chunks":
+        raise Refused(400, "chunks is the name of the lake's own folder, and cannot be a namespace")
+    if item.sha256 is not None and not item.sha256.startswith(item.hash):
+        raise Refused(400, "hash is the first 16 digits of sha256, and these two differ")
+    return await pool.reserve(connection, item.owner, item.project, item.hash, item.sha256)
+
+
+def _promises_checksums(item: InitUpload) -> bool:
+    return item.sha256 is not None and item.checksums is not None
+
+
+def _planned(item: InitUpload, key: PoolKey, *, direct: bool) -> UploadRow:
+    upload_id = secrets.token_hex(16)
+    return UploadRow(upload_id, key, str(key) if direct else f"uploading/{upload_id}", "", item.sha256, time.time())
+
+
+async def _begin_in_storage(lake: Lake, row: UploadRow, item: InitUpload) -> UploadRow:
+    whole = item.size is not None and item.part_size is not None and item.size <= item.part_size
+    one_part = whole and row.target == str(row.key)
+    return replace(row, storage_id=await lake.storage.begin_upload(row.target, one_part=one_part))
+
+
+async def finish(lake: Lake, items: Sequence[CompleteUpload]) -> list[Refused | None]:
+    """Join the parts of uploads into the pool; again after a lost answer does no harm.
+
+    Returns:
+        For each None, or why it was refused, which does not hold up the others.
+    """
+    async with AsyncExitStack() as alone:
+        for upload_id in sorted({item.upload_id for item in items}):  # in order, or two would wait for each other
+            await alone.enter_async_context(_completing.setdefault(upload_id, asyncio.Lock()))
+        joined = await run_all([partial(_joined, lake, item) for item in items])
+        async with lake.database.write() as connection:
+            for found in joined:
+                if isinstance(found, tuple):
+                    row, verified_bytes = found
+                    await pool.commit(connection, row.id, row.key, verified_bytes)
+    return [found if isinstance(found, Refused) else None for found in joined]
+
+
+async def _joined(lake: Lake, item: CompleteUpload) -> tuple[UploadRow, Verified] | Refused | None:
+    """The bytes of an upload in their place in the pool; None when it was complete already."""
+    try:
+        key = PoolKey.parse(item.key)
+        row = await pool.find_upload(lake.database, item.upload_id, key)
+        if row is None:
+            # The answer to an earlier try may have been lost: then the bytes are there.
+            if await pool.find_staged(lake.database, key) is None:
+                raise Refused(404, "there is no such upload, or no longer")
+            return None
+        place, found = await _join(lake, row, item)
+        if place != str(key):
+            await _move(lake, row, found.sha256)
+    except FileNotFoundError:
+        return Refused(503, "the same upload is being completed; try again", {"Retry-After": "1"})
+    except Refused as refused:
+        return refused
+    return row, found
+
+
+async def _join(lake: Lake, row: UploadRow, data: CompleteUpload) -> tuple[str, Verified]:
+    """Join the parts, and make sure that the bytes are those that were announced; where they lie, and what they are."""
+    place = row.target
+    try:
+        joined = await lake.storage.complete_upload(row.storage_id, place, data.parts, row.sha256 or row.key.hash)
+    except UnknownUploadError as error:
+        # It may have been joined, and moved, and what came after that was swallowed by a crash.
+        sizes = {there: await lake.storage.size(there) for there in (row.target, str(row.key))}
+        place, size = next(((there, size) for there, size in sizes.items() if size is not None), (place, None))
+        if size is None:
+            async with lake.database.write() as connection:
+                await pool.forget(connection, row.id)
+            raise Refused(404, str(error)) from None
+        joined = Staged(None, size)
+    except StorageError as error:
+        raise Refused(400, str(error)) from None
+    digest = joined.sha256
+    if digest is None and row.target == str(row.key):
+        digest = row.sha256  # the storage has compared every part with what was announced
+    digest = digest or await _measure(lake, place)
+    if not digest.startswith(row.sha256 or row.key.hash):
+        await _discard(lake, row)
+        raise Refused(400, "the bytes that came are not the ones that were announced: their SHA-256 differs")
+    return place, Verified(digest, joined.size)
+
+
+async def _move(lake: Lake, row: UploadRow, digest: str) -> None:
+    """Bring what was read into the pool, under the name that it was promised."""
+    async with lake.database.write() as connection:
+        key, there = await pool.reserve(connection, row.key.owner, row.key.project, digest[:HASH_DIGITS], digest)
+        if key == row.key:
+            # From here on the name is promised to these bytes, as if they had been announced.
+            await connection.execute(update(uploads).where(uploads.c.id == row.id).values(sha256=digest))
+    if key != row.key:
+        await _discard(lake, row)
+        raise Refused(409, f"{row.key} holds other bytes: announce sha256, and they get a name of their own")
+    if there:
+        await lake.storage.delete(row.target)
+    else:
+        await lake.storage.move(row.target, str(row.key))
+
+
+async def _discard(lake: Lake, row: UploadRow) -> None:
+    """Forget an upload whose bytes are not what they should be."""
+    if row.target != str(row.key):
+        await lake.storage.delete(row.target)
+    async with lake.database.write() as connection:
+        await pool.forget(connection, row.id)
+
+
+async def _measure(lake: Lake, key: str) -> str:
+    """The digest of an object's bytes."""
+    digest = sha256()
+    async for block in lake.storage.stream(key, 0, await lake.storage.size(key) or 0):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+async def signed_parts(lake: Lake, base: str, row: UploadRow, checksums: Mapping[str, str | None]) -> dict[str, str]:
+    """A URL for every part: the storage's own where it can be reached, else one of this lake."""
+    urls = {}
+    for number, checksum in checksums.items():
+        digest = None if checksum is None else parse_checksum(checksum)
+        url = await lake.storage.sign_part(row.storage_id, row.target, int(number), digest)
+        if url is None:
+            extra = {"target": row.target, **({} if checksum is None else {"sha256": checksum})}
+            path = f"/uploads/{row.storage_id}/{number}"
+            url = lake.signed_url(base, "PUT", path, row.key.owner, extra)
+        urls[number] = url
+    return urls
+
+
+def parse_checksum(text: str) -> bytes:
+    """A SHA-256 as it comes over the wire."""
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 32:
+        raise Refused(400, f"{text!r} is not a SHA-256 in base64")
+    return digest
