@@ -19,9 +19,13 @@ from dreamlake.config import LakeAddress
 from dreamlake.core.kinds import Kind
 from dreamlake.core.parts import CompletedPart
 from dreamlake.core.retry import RETRYABLE, Backoff, parse_retry_after
+from dreamlake.core.targets import DEFAULT_SPACE, Space
 from dreamlake.core.wire import (
+    METAS,
     AskStatuses,
     AssetCreated,
+    AssetFound,
+    AssetMeta,
     AssetsCreated,
     BeginUploads,
     Begun,
@@ -153,13 +157,31 @@ class AsyncLake:
         """Start the processing of an asset again."""
         await self._call("POST", self._bss(f"/lambdas/{kind.action}"), Registered, {kind.id_field: object_id})
 
+    async def asset(self, kind: Kind, object_id: str) -> AssetMeta:
+        """The sidecar of an asset, of the type that its kind has (``METAS``)."""
+        return await self._call("GET", self._bss(f"/{kind.route}/{object_id}"), METAS[kind.name])
+
+    async def find(self, kind: Kind | None, space: Space, path: str) -> AssetFound:
+        """The newest asset at a path.
+
+        Args:
+            kind: of the asset; None for any.
+            space: where to look; your own namespace and the space ``default`` where it names none.
+            path: absolute.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        namespace = space.namespace or (await self.me()).namespace
+        query = {"namespace": namespace, "space": space.space or DEFAULT_SPACE, "path": path}
+        if space.episode is not None:
+            query["episode"] = space.episode
+        route = f"/assets/{kind.name}/download" if kind is not None else "/assets/download"
+        return await self._call("GET", f"{self.address.remote}{route}", AssetFound, query=query)
+
     async def video(self, object_id: str) -> VideoMeta:
         """The sidecar of a video."""
         return await self._call("GET", self._bss(f"/videos/{object_id}"), VideoMeta)
-
-    async def asset(self, kind: Kind, object_id: str) -> Any:
-        """SHIM"""
-        return await self.video(object_id)
 
     async def frame_index(self, object_id: str) -> bytes:
         """The frame index of a video, ``frames.npz``."""

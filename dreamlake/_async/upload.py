@@ -130,7 +130,7 @@ class AsyncUploader:
             SourceError: it does not.
         """
         await check_file(path)
-        found = kind_of(path.name) if kind is None else kind_named(kind)
+        found = kind_of(path.name, None if kind is None else kind_named(kind))
         from dreamlake.media.check import check_content
 
         await offload(partial(check_content, path, found))

@@ -153,7 +153,7 @@ async def plan_uploads(
             other = names.setdefault(name, file.path)
             if other != file.path:
                 raise UsageError(f"{file.path} would be {name}, and so would {other}")
-            results.append(Result(file.path, name, given or kind_of(file.path.name)))
+            results.append(Result(file.path, name, kind_of(file.path.name, given)))
         except DreamlakeError as error:
             results.append(Result(file.path, error=error))
     return results, skipped

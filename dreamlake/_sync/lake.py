@@ -20,9 +20,13 @@ from dreamlake.config import LakeAddress
 from dreamlake.core.kinds import Kind
 from dreamlake.core.parts import CompletedPart
 from dreamlake.core.retry import RETRYABLE, Backoff, parse_retry_after
+from dreamlake.core.targets import DEFAULT_SPACE, Space
 from dreamlake.core.wire import (
+    METAS,
     AskStatuses,
     AssetCreated,
+    AssetFound,
+    AssetMeta,
     AssetsCreated,
     BeginUploads,
     Begun,
@@ -152,13 +156,31 @@ class Lake:
         """Start the processing of an asset again."""
         self._call("POST", self._bss(f"/lambdas/{kind.action}"), Registered, {kind.id_field: object_id})
 
+    def asset(self, kind: Kind, object_id: str) -> AssetMeta:
+        """The sidecar of an asset, of the type that its kind has (``METAS``)."""
+        return self._call("GET", self._bss(f"/{kind.route}/{object_id}"), METAS[kind.name])
+
+    def find(self, kind: Kind | None, space: Space, path: str) -> AssetFound:
+        """The newest asset at a path.
+
+        Args:
+            kind: of the asset; None for any.
+            space: where to look; your own namespace and the space ``default`` where it names none.
+            path: absolute.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        namespace = space.namespace or self.me().namespace
+        query = {"namespace": namespace, "space": space.space or DEFAULT_SPACE, "path": path}
+        if space.episode is not None:
+            query["episode"] = space.episode
+        route = f"/assets/{kind.name}/download" if kind is not None else "/assets/download"
+        return self._call("GET", f"{self.address.remote}{route}", AssetFound, query=query)
+
     def video(self, object_id: str) -> VideoMeta:
         """The sidecar of a video."""
         return self._call("GET", self._bss(f"/videos/{object_id}"), VideoMeta)
-
-    def asset(self, kind: Kind, object_id: str) -> Any:
-        """SHIM"""
-        return self.video(object_id)
 
     def frame_index(self, object_id: str) -> bytes:
         """The frame index of a video, ``frames.npz``."""

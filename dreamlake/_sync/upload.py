@@ -131,7 +131,7 @@ class Uploader:
             SourceError: it does not.
         """
         check_file(path)
-        found = kind_of(path.name) if kind is None else kind_named(kind)
+        found = kind_of(path.name, None if kind is None else kind_named(kind))
         from dreamlake.media.check import check_content
 
         offload(partial(check_content, path, found))

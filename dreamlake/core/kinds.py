@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from dreamlake.errors import UnsupportedTypeError
+from dreamlake.errors import UnsupportedTypeError, UsageError
 
-__all__ = ["AUDIO", "IMAGE", "KINDS", "LABEL_TRACK", "TEXT_TRACK", "VIDEO", "Kind", "content_type", "kind_of"]
+__all__ = [
+    "AUDIO", "IMAGE", "KINDS", "LABEL_TRACK", "TEXT_TRACK", "VIDEO", "Kind", "content_type", "kind_named", "kind_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Kind:
         id_field: the name of its ObjectId in requests, with ``bss`` before it in the catalog's.
         action: the lambda that processes it; None when it is ready as uploaded.
         phrase: for messages.
-        extensions: extension to media type.
+        extensions: extension to media type, of the files that are taken for this kind.
+        forced: extension to media type, of the files that can be this kind when somebody says that they are.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Kind:
     action: str | None
     phrase: str
     extensions: dict[str, str] = field(compare=False, hash=False)
+    forced: dict[str, str] = field(compare=False, hash=False, default_factory=dict)
 
     @property
     def bss_field(self) -> str:
@@ -50,10 +54,16 @@ VIDEO = Kind(
         ".mp4": "video/mp4", ".mov": "video/quicktime", ".avi": "video/x-msvideo", ".mkv": "video/x-matroska",
         ".webm": "video/webm",
     },
+    {".m4v": "video/mp4", ".ts": "video/mp2t"},
 )  # fmt: skip
 AUDIO = Kind(
     "audio", "a", "audio", "audio", "audioId", "audio-process", "an audio recording",
     {".wav": "audio/wav", ".mp3": "audio/mpeg", ".flac": "audio/flac", ".aac": "audio/aac", ".ogg": "audio/ogg"},
+    # Containers of videos that hold sound alone, or whose sound is all that is wanted.
+    {
+        ".mp4": "audio/mp4", ".m4a": "audio/mp4", ".mov": "audio/mp4", ".mkv": "audio/x-matroska",
+        ".webm": "audio/webm", ".oga": "audio/ogg", ".opus": "audio/ogg",
+    },
 )  # fmt: skip
 IMAGE = Kind(
     "image", "i", "images", "images", "imageId", None, "an image",
@@ -66,19 +76,41 @@ LABEL_TRACK = Kind(
 TEXT_TRACK = Kind(
     "text-track", "tt", "text-tracks", "tracks/text", "textTrackId", "text-process", "a text track",
     {".vtt": "text/vtt", ".srt": "application/x-subrip"},
+    {".jsonl": "application/x-ndjson"},
 )  # fmt: skip
 
 KINDS = (VIDEO, AUDIO, IMAGE, LABEL_TRACK, TEXT_TRACK)
 _BY_EXTENSION = {extension: kind for kind in KINDS for extension in kind.extensions}
 
 
-def kind_of(filename: str) -> Kind:
-    """The kind of asset that a file's extension names.
+def kind_named(name: str) -> Kind:
+    """The kind of asset with a name, such as ``text-track``.
 
     Raises:
-        UnsupportedTypeError: no kind has that extension.
+        UsageError: no kind has that name.
+    """
+    for kind in KINDS:
+        if kind.name == name:
+            return kind
+    raise UsageError(f"{name!r} is not a type of asset: {', '.join(kind.name for kind in KINDS)}")
+
+
+def kind_of(filename: str, wanted: Kind | None = None) -> Kind:
+    """The kind of asset that a file's extension names, or the one that is wanted of it.
+
+    Args:
+        filename: of the file.
+        wanted: the kind that somebody says it is, such as a text track for a ``.jsonl``.
+
+    Raises:
+        UnsupportedTypeError: no kind has that extension, or the kind that is wanted cannot have it.
     """
     extension = PurePath(filename).suffix.lower()
+    if wanted is not None:
+        if extension in wanted.extensions or extension in wanted.forced:
+            return wanted
+        known = " ".join([*wanted.extensions, *wanted.forced])
+        raise UnsupportedTypeError(f"{filename}: cannot be {wanted.phrase} ({known})")
     kind = _BY_EXTENSION.get(extension)
     if kind is None:
         known = " ".join(_BY_EXTENSION)
@@ -89,8 +121,5 @@ def kind_of(filename: str) -> Kind:
 
 def content_type(kind: Kind, filename: str) -> str:
     """The media type of a file of this kind."""
-    return kind.extensions.get(PurePath(filename).suffix.lower(), "application/octet-stream")
-
-
-def kind_named(name: str) -> Kind:
-    return next(k for k in KINDS if k.name == name)
+    extension = PurePath(filename).suffix.lower()
+    return kind.extensions.get(extension) or kind.forced.get(extension, "application/octet-stream")

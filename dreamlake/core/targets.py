@@ -18,8 +18,8 @@ from dreamlake.core.kinds import KINDS, Kind
 from dreamlake.errors import InvalidTargetError
 
 __all__ = [
-    "DEFAULT_SPACE", "AssetUri", "FileUri", "Space", "asset_name", "bss_uri", "check_name", "check_slug",
-    "join_path", "parse_episode", "parse_source", "parse_space", "slugify",
+    "DEFAULT_SPACE", "AssetUri", "FileUri", "Space", "Target", "asset_name", "bss_uri", "check_name", "check_slug",
+    "join_path", "parse_episode", "parse_source", "parse_space", "parse_target", "slugify",
 ]  # fmt: skip
 
 DEFAULT_SPACE = "default"
@@ -36,6 +36,14 @@ class Space:
     namespace: str | None
     space: str | None
     episode: str | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """An asset by its name: the space (and episode) it is in, and its absolute path there."""
+
+    space: Space
+    path: str
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,33 @@ def parse_episode(text: str) -> Space:
     namespace, at, space = head.rpartition("@")
     check_slug(space, "a space (namespace@space:episode)")
     return Space(check_slug(namespace, "a namespace (namespace@space:episode)") if at else None, space, episode)
+
+
+def parse_target(text: str) -> Target:
+    """Read ``alice@robotics:run-042//camera/front/run01.mp4`` (namespace@space:episode//path).
+
+    The order is that of ``--episode``. What stands before the ``//`` may be left out: from the namespace on, from the
+    episode on, or all of it.
+
+    Raises:
+        InvalidTargetError: anything else, such as a resource id, a URI or a local path.
+    """
+    head, slashes, path = text.partition("//")
+    if not slashes:
+        raise InvalidTargetError(f"{text!r} names no asset by its path: that is namespace@space:episode//path")
+    if head.endswith(":"):
+        raise InvalidTargetError(f"{text!r} is a URI, and a target is namespace@space:episode//path")
+    rest, colon, episode = head.partition(":")
+    namespace, at, space = rest.rpartition("@")
+    what = "in a target (namespace@space:episode//path)"
+    return Target(
+        Space(
+            check_slug(namespace, f"a namespace {what}") if at else None,
+            check_slug(space, f"a space {what}") if head else None,
+            check_slug(episode, f"an episode {what}") if colon else None,
+        ),
+        check_name(f"/{path}"),
+    )
 
 
 def join_path(prefix: str, path: str | None) -> str:

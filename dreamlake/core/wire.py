@@ -5,23 +5,31 @@ JSON is camelCase. Unknown fields are ignored, because older and newer clients e
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from dreamlake.core.kinds import AUDIO, IMAGE, LABEL_TRACK, TEXT_TRACK, VIDEO
 from dreamlake.core.parts import MAX_PARTS, CompletedPart
 
 __all__ = [
-    "MAX_BATCH", "AskStatuses", "AssetCreated", "AssetPage", "AssetsCreated", "BeginUploads", "Begun",
-    "CompleteUpload", "CreateAsset", "CreateAssets", "Created", "FinishUpload", "FinishUploads", "Finished",
-    "InitUpload", "Me", "PartDone", "PartsDone", "Problem", "RegisterAsset", "Registered", "RunLambdas",
-    "SignParts", "SignedParts", "Status", "Statuses", "Success", "UploadStarted", "UploadTarget", "UploadsBegun",
-    "UploadsFinished", "VideoMeta",
+    "MAX_BATCH", "METAS", "AskStatuses", "AssetCreated", "AssetFound", "AssetMeta", "AssetPage", "AssetsCreated",
+    "AudioMeta", "BeginUploads", "Begun", "CompleteUpload", "CreateAsset", "CreateAssets", "Created",
+    "FinishUpload", "FinishUploads", "Finished", "ImageMeta", "InitUpload", "Me", "PartDone", "PartsDone",
+    "Problem", "RegisterAsset", "Registered", "RunLambdas", "SignParts", "SignedParts", "Status", "Statuses",
+    "StreamedMeta", "Success", "TrackMeta", "UploadStarted", "UploadTarget", "UploadsBegun", "UploadsFinished",
+    "VideoMeta",
 ]  # fmt: skip
 
 # A plain $ would let a line break through at the end.
 Hash16 = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$(?!\n)", description="the first 16 hex digits of the SHA-256")]
+StagedHash = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9a-f]{16}([0-9a-f]{48})?$(?!\n)", description="the name it is staged under: 16 or 64 hex digits"
+    ),
+]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="the full SHA-256, 64 hex digits")]
 Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$(?!\n)")]
 ObjectId = Annotated[str, Meta(pattern=r"^[0-9a-f]{24}$(?!\n)")]
@@ -153,7 +161,7 @@ class RegisterAsset(Struct, rename="camel"):
     name: Text
     owner: Slug
     project: Slug
-    staging_hash: Hash16
+    staging_hash: StagedHash
     episode_id: str | None = None
     format: Literal["vtt", "srt", "jsonl", "csv"] | None = None
     file_size: Size | None = None
@@ -166,11 +174,11 @@ class Registered(Struct, rename="camel"):
     status: AssetStatus
 
 
-class VideoMeta(Struct, rename="camel", kw_only=True, omit_defaults=False):
-    """The sidecar ``{owner}/{project}/videos/{id}/meta.json``.
+class AssetMeta(Struct, rename="camel", kw_only=True):
+    """The sidecar ``meta.json`` of an asset: what the assets of all kinds have.
 
-    Durations are in seconds, sizes in bytes and pixels. Fields from ``fps`` on are None until the status is ready.
-    ``progress`` (0 to 1) is only in answers, while the status is processing.
+    Durations and times are in seconds, sizes in bytes and pixels. What belongs to one kind is None until the status is
+    ready. ``progress`` (0 to 1) is only in answers, while the status is processing.
     """
 
     id: str
@@ -185,6 +193,17 @@ class VideoMeta(Struct, rename="camel", kw_only=True, omit_defaults=False):
     updated_at: str
     error: str | None = None
     progress: float | None = None
+
+
+class StreamedMeta(AssetMeta, rename="camel", kw_only=True):
+    """Of an asset that is cut into segments: the hashes of its playlists."""
+
+    streams: list[str] = []
+
+
+class VideoMeta(StreamedMeta, rename="camel", kw_only=True):
+    """The sidecar ``{owner}/{project}/videos/{id}/meta.json``."""
+
     fps: float | None = None
     duration: float | None = None
     duration_sec: float | None = None
@@ -194,7 +213,6 @@ class VideoMeta(Struct, rename="camel", kw_only=True, omit_defaults=False):
     codec: str | None = None
     rotation: int | None = None
     has_audio: bool | None = None
-    streams: list[str] = []
     index: str | None = None
 
 
@@ -256,10 +274,54 @@ class RunLambdas(Struct, rename="camel"):
     urls: Annotated[list[str], Meta(max_length=MAX_BATCH)]
 
 
-class AssetPage(Struct, rename="camel"):
+class AudioMeta(StreamedMeta, rename="camel", kw_only=True):
+    """The sidecar ``{owner}/{project}/audio/{id}/meta.json``; the sample rate is in Hz."""
+
+    duration: float | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+    codec: str | None = None
+
+
+class ImageMeta(AssetMeta, rename="camel", kw_only=True):
+    """The sidecar ``{owner}/{project}/images/{id}/meta.json``; the size is that of the picture as it is shown."""
+
+    width: int | None = None
+    height: int | None = None
+    format: Literal["jpeg", "png", "webp"] | None = None
+
+
+class TrackMeta(StreamedMeta, rename="camel", kw_only=True):
+    """The sidecar of a label track or a text track (seed 3), in ``tracks/labels/{id}`` or ``tracks/text/{id}``.
+
+    The frames are None where no entry has any, the times where there is no entry. ``fields`` are sorted, without those
+    of time and frames.
+    """
+
+    format: Literal["vtt", "srt", "jsonl", "csv"] | None = None
+    entry_count: int | None = None
+    start_time: float | None = None
+    end_time: float | None = None
+    start_frame: int | None = None
+    end_frame: int | None = None
+    fields: list[str] = []
+
+
+METAS: dict[str, type[AssetMeta]] = {
+    VIDEO.name: VideoMeta,
+    AUDIO.name: AudioMeta,
+    IMAGE.name: ImageMeta,
+    LABEL_TRACK.name: TrackMeta,
+    TEXT_TRACK.name: TrackMeta,
+}
+
+M = TypeVar("M", bound=AssetMeta)
+
+
+class AssetPage(Struct, Generic[M], rename="camel"):
     """One page of a listing, newest last; ``next_cursor`` asks for the next one."""
 
-    items: list[VideoMeta]
+    items: list[M]
     next_cursor: str | None = None
 
 
@@ -267,10 +329,14 @@ class AssetPage(Struct, rename="camel"):
 
 
 class CreateAsset(Struct, rename="camel", kw_only=True):
-    """Give an asset of the storage service its name. Fields that are not named here are kept as metadata."""
+    """Give an asset of the storage service its name. Fields that are not named here are kept as metadata.
+
+    ``project`` is the older name of ``space``; one of them is needed.
+    """
 
     namespace: Slug
-    space: Slug
+    space: Slug = ""
+    project: Slug | None = None
     name: Text
     episode_name: Slug | None = None
     bss_video_id: ObjectId | None = None
@@ -278,6 +344,11 @@ class CreateAsset(Struct, rename="camel", kw_only=True):
     bss_image_id: ObjectId | None = None
     bss_label_id: ObjectId | None = None
     bss_text_track_id: ObjectId | None = None
+
+    def __post_init__(self) -> None:
+        self.space = self.space or self.project or ""
+        if not self.space:
+            raise ValueError("Object missing required field `space`")
 
 
 class AssetCreated(Struct, rename="camel"):
@@ -309,6 +380,17 @@ class AssetsCreated(Struct, rename="camel"):
     """What became of each, in order."""
 
     items: list[Created]
+
+
+class AssetFound(Struct, rename="camel"):
+    """The asset at a path: where its bytes are, and what they are; the size in bytes."""
+
+    url: str
+    filename: str
+    bss_id: str
+    kind: str
+    sha256: str
+    size: int
 
 
 class Me(Struct, rename="camel"):

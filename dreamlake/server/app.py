@@ -11,11 +11,13 @@ from litestar import Litestar, Request, get
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
+from dreamlake.server.bss.assets import assets_routers
+from dreamlake.server.bss.batch import batch_router
 from dreamlake.server.bss.chunks import chunk
 from dreamlake.server.bss.lambdas import trigger
 from dreamlake.server.bss.uploads import multipart_router, put_part
 from dreamlake.server.bss.videos import videos_router
-from dreamlake.server.catalog.assets import create_video, me
+from dreamlake.server.catalog.assets import catalog_routers
 from dreamlake.server.database import Database
 from dreamlake.server.errors import EXCEPTION_HANDLERS
 from dreamlake.server.lake import Lake, check_request, load_signer
@@ -61,7 +63,18 @@ def create_app(settings: Settings) -> Litestar:
         return opened
 
     app = Litestar(
-        [healthz, openapi, multipart_router(), put_part, videos_router(), chunk, trigger, create_video, me],
+        [
+            healthz,
+            openapi,
+            multipart_router(),
+            put_part,
+            batch_router(),
+            *assets_routers(),
+            videos_router(),
+            chunk,
+            trigger,
+            *catalog_routers(),
+        ],
         dependencies={"lake": Provide(lake, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
         before_request=check_request,

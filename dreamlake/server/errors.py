@@ -33,6 +33,11 @@ class Refused(Exception):
         self.detail = detail
         self.headers = headers
 
+    @property
+    def problem(self) -> Problem:
+        """What its body says."""
+        return Problem(title=HTTPStatus(self.status).phrase, status=self.status, detail=self.detail)
+
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[bytes]:
     problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)

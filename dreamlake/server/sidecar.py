@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
-from dreamlake.core.kinds import KINDS, Kind
-from dreamlake.core.wire import AssetStatus, VideoMeta
+from dreamlake.core.kinds import Kind, kind_named
+from dreamlake.core.wire import METAS, AssetMeta, AssetStatus, StreamedMeta
 from dreamlake.server.storage import Storage
 
-__all__ = ["Asset", "chunk_key", "read_meta", "staging_key", "timestamp", "update_meta", "write_meta"]
+__all__ = [
+    "Asset", "chunk_key", "read_meta", "remove_objects", "staging_key", "timestamp", "update_meta", "write_meta",
+]  # fmt: skip
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -30,7 +32,12 @@ class Asset(msgspec.Struct, frozen=True):
     @property
     def kind_info(self) -> Kind:
         """All that follows from its kind."""
-        return next(kind for kind in KINDS if kind.name == self.kind)
+        return kind_named(self.kind)
+
+    @property
+    def filename(self) -> str:
+        """The last part of its name."""
+        return self.name.rsplit("/", 1)[-1]
 
     @property
     def staging(self) -> str:
@@ -57,9 +64,9 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def new_meta(asset: Asset) -> VideoMeta:
+def new_meta(asset: Asset) -> AssetMeta:
     """The sidecar of an asset that is registered and not processed."""
-    return VideoMeta(
+    return METAS[asset.kind](
         id=asset.id,
         owner=asset.owner,
         project=asset.project,
@@ -73,15 +80,15 @@ def new_meta(asset: Asset) -> VideoMeta:
     )
 
 
-async def read_meta(storage: Storage, asset: Asset) -> VideoMeta:
+async def read_meta(storage: Storage, asset: Asset) -> AssetMeta:
     """The sidecar; what registration knows until the first job has written one."""
     try:
-        return msgspec.json.decode(await storage.read(asset.key("meta.json")), type=VideoMeta)
+        return msgspec.json.decode(await storage.read(asset.key("meta.json")), type=METAS[asset.kind])
     except FileNotFoundError:
         return new_meta(asset)
 
 
-async def write_meta(storage: Storage, asset: Asset, meta: VideoMeta) -> None:
+async def write_meta(storage: Storage, asset: Asset, meta: AssetMeta) -> None:
     """Write the sidecar."""
     data = msgspec.json.format(msgspec.json.encode(meta), indent=2)
     await storage.write(asset.key("meta.json"), data)
@@ -95,6 +102,7 @@ async def update_meta(storage: Storage, asset: Asset, now: float, status: AssetS
 
 async def remove_objects(storage: Storage, asset: Asset) -> None:
     """Delete the asset's own objects. Chunks stay: they may be another asset's too."""
-    streams = (await read_meta(storage, asset)).streams
+    meta = await read_meta(storage, asset)
+    streams = meta.streams if isinstance(meta, StreamedMeta) else []
     for name in ("meta.json", "frames.npz", *(f"stream/{stream}.m3u8" for stream in streams)):
         await storage.delete(asset.key(name))

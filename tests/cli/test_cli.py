@@ -122,7 +122,7 @@ def _other_type(folder: Path) -> Path:
 FAILURES = {
     "no arguments": (2, [], "Missing argument"),
     "missing file": (3, ["missing.mp4"], "no such file"),
-    "directory": (3, [Path("/")], "not a file"),
+    "directory": (3, [Path("/")], "is a folder"),
     "text": (3, [_text_as_mp4], "cannot be read as video"),
     "unknown extension": (3, [_other_type], "not a type"),
     "bad episode": (2, [CARPHONE, "--episode", "a b"], "cannot name"),

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamlake.core.kinds import AUDIO, IMAGE, KINDS, LABEL_TRACK, TEXT_TRACK, VIDEO, Kind, content_type, kind_of
-from dreamlake.errors import SourceError, UnsupportedTypeError
+from dreamlake.core.kinds import (
+    AUDIO,
+    IMAGE,
+    KINDS,
+    LABEL_TRACK,
+    TEXT_TRACK,
+    VIDEO,
+    Kind,
+    content_type,
+    kind_named,
+    kind_of,
+)
+from dreamlake.errors import SourceError, UnsupportedTypeError, UsageError
 
 from ._helpers import examples
 
@@ -89,7 +102,10 @@ def test_no_two_kinds_share_an_extension() -> None:
         ("photo.jpeg", IMAGE, "image/jpeg"),
         ("captions.vtt", TEXT_TRACK, "text/vtt"),
         ("labels.csv", LABEL_TRACK, "text/csv"),
-        ("captions.jsonl", TEXT_TRACK, "application/octet-stream"),
+        ("captions.jsonl", TEXT_TRACK, "application/x-ndjson"),
+        ("captions.jsonl", LABEL_TRACK, "application/x-ndjson"),
+        ("sound.MP4", AUDIO, "audio/mp4"),
+        ("captions.csv", TEXT_TRACK, "application/octet-stream"),
         ("video", VIDEO, "application/octet-stream"),
     ],
 )
@@ -122,3 +138,63 @@ def test_an_unknown_type_is_refused_with_the_known_ones(filename: str) -> None:
 def test_a_file_without_an_extension_says_so(filename: str) -> None:
     with pytest.raises(UnsupportedTypeError, match="without an extension"):
         kind_of(filename)
+
+
+# -- a type that somebody names
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_kind_has_the_name_that_the_catalog_gives_it(kind: Kind) -> None:
+    assert kind_named(kind.name) is kind
+
+
+@pytest.mark.parametrize("name", ["", "videos", "Video", "labels", "track", "label_track", "text-track "])
+def test_a_name_of_no_kind_is_refused_with_the_names_there_are(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        kind_named(name)
+    for kind in KINDS:
+        assert kind.name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("filename", "kind"),
+    [
+        ("captions.jsonl", TEXT_TRACK),
+        ("captions.JSONL", LABEL_TRACK),
+        ("run.mp4", AUDIO),
+        ("run.webm", AUDIO),
+        ("run.mp4", VIDEO),
+        ("boxes.csv", LABEL_TRACK),
+    ],
+)
+def test_a_file_may_be_another_kind_than_its_extension_says(filename: str, kind: Kind) -> None:
+    assert kind_of(filename, kind) is kind
+    assert content_type(kind, filename) != "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    ("filename", "kind"),
+    [
+        ("boxes.csv", TEXT_TRACK),
+        ("captions.vtt", LABEL_TRACK),
+        ("photo.jpg", VIDEO),
+        ("run.mp4", IMAGE),
+        ("mic.wav", VIDEO),
+        ("run.mp4", LABEL_TRACK),
+        ("video", VIDEO),
+        ("notes.txt", TEXT_TRACK),
+    ],
+)
+def test_a_file_that_cannot_be_the_kind_that_is_wanted(filename: str, kind: Kind) -> None:
+    with pytest.raises(UnsupportedTypeError) as caught:
+        kind_of(filename, kind)
+    for part in (filename, kind.phrase, *kind.extensions, *kind.forced):
+        assert part in str(caught.value)
+
+
+def test_what_can_be_a_kind_is_not_taken_for_it_unasked() -> None:
+    for kind in KINDS:
+        assert not kind.extensions.keys() & kind.forced.keys()
+        for extension in kind.forced:
+            with suppress(UnsupportedTypeError):
+                assert kind_of(f"a{extension}") is not kind

@@ -17,6 +17,7 @@ import uvicorn
 from litestar import Litestar
 from sqlalchemy import Table, select
 
+from dreamlake.core.kinds import VIDEO, Kind
 from dreamlake.server.app import create_app
 from dreamlake.server.lake import Lake
 from dreamlake.server.settings import Settings
@@ -96,37 +97,43 @@ class Client:
         (await upload.call("complete", parts=[await upload.put(1, data)])).raise_for_status()
         return upload.key.rsplit("/", 1)[-1]
 
-    async def register(self, name: str, digest: str, **more: Any) -> httpx.Response:
+    async def register(self, name: str, digest: str, kind: Kind = VIDEO, **more: Any) -> httpx.Response:
         body = {"name": name, "owner": "alice", "project": "robotics", "stagingHash": digest, **more}
-        return await self.http.post("/videos", json=body)
+        return await self.http.post(f"/{kind.route}", json=body)
 
-    async def add(self, name: str, data: bytes) -> str:
-        """Stage and register a video; returns its id."""
-        asset: str = (await self.register(name, await self.stage(data))).raise_for_status().json()["id"]
+    async def add(self, name: str, data: bytes, kind: Kind = VIDEO) -> str:
+        """Stage and register an asset; returns its id."""
+        digest = await self.stage(data, kind.route)
+        asset: str = (await self.register(name, digest, kind)).raise_for_status().json()["id"]
         return asset
 
-    async def trigger(self, asset: str) -> httpx.Response:
-        return await self.http.post("/lambdas/hls-split", json={"videoId": asset})
+    async def trigger(self, asset: str, kind: Kind = VIDEO) -> httpx.Response:
+        return await self.http.post(f"/lambdas/{kind.action}", json={kind.id_field: asset})
 
-    async def meta(self, asset: str) -> dict[str, Any]:
-        found: dict[str, Any] = (await self.http.get(f"/videos/{asset}")).raise_for_status().json()
+    async def meta(self, asset: str, kind: Kind = VIDEO) -> dict[str, Any]:
+        found: dict[str, Any] = (await self.http.get(f"/{kind.route}/{asset}")).raise_for_status().json()
         return found
 
-    async def finished(self, asset: str) -> dict[str, Any]:
+    async def finished(self, asset: str, kind: Kind = VIDEO) -> dict[str, Any]:
         """The metadata once the processing has ended, well or not."""
 
         async def check() -> dict[str, Any] | None:
-            meta = await self.meta(asset)
+            meta = await self.meta(asset, kind)
             return meta if meta["status"] in ("ready", "failed") else None
 
         found: dict[str, Any] = await until(check, f"{asset} to be processed")
         return found
 
-    async def ready(self, name: str, data: bytes) -> dict[str, Any]:
-        """A processed video's metadata."""
-        asset = await self.add(name, data)
-        (await self.trigger(asset)).raise_for_status()
-        meta = await self.finished(asset)
+    async def processed(self, name: str, data: bytes, kind: Kind = VIDEO) -> dict[str, Any]:
+        """The metadata of a new asset once its processing has ended, well or not."""
+        asset = await self.add(name, data, kind)
+        if kind.action is not None:
+            (await self.trigger(asset, kind)).raise_for_status()
+        return await self.finished(asset, kind)
+
+    async def ready(self, name: str, data: bytes, kind: Kind = VIDEO) -> dict[str, Any]:
+        """A processed asset's metadata."""
+        meta = await self.processed(name, data, kind)
         assert meta["status"] == "ready", meta
         return meta
 

@@ -11,6 +11,11 @@ import pytest
 from ._lake import Client
 
 MULTIPART = {("post", "init"), ("post", "parts"), ("get", "parts-done"), ("post", "complete"), ("post", "abort")}
+ASSETS = {
+    ("post", ""), ("get", ""), ("get", "/{}"), ("delete", "/{}"), ("get", "/{}/metadata"), ("get", "/{}/raw"),
+    ("head", "/{}/raw"),
+}  # fmt: skip
+CATALOG = ("video", "audio", "image", "label-track", "text-track")
 OPERATIONS = {
     ("get", "/healthz"),
     ("get", "/auth/me"),
@@ -20,17 +25,18 @@ OPERATIONS = {
         for method, name in MULTIPART
     ),
     ("put", "/uploads/{}/{}"),
-    ("post", "/videos"),
-    ("get", "/videos"),
-    ("get", "/videos/{}"),
-    ("delete", "/videos/{}"),
-    ("get", "/videos/{}/metadata"),
+    *(
+        (method, f"/{kind}{path}")
+        for kind in ("videos", "audio", "images", "image", "labels", "text-tracks")
+        for method, path in ASSETS
+    ),
     ("get", "/videos/{}/stream/{}"),
     ("get", "/videos/{}/frames.npz"),
-    ("get", "/videos/{}/raw"),
     ("get", "/chunks/{}"),
     ("post", "/lambdas/{}"),
-    ("post", "/assets/video"),
+    *(("post", f"/assets/{kind}") for kind in CATALOG),
+    *(("get", f"/assets/{kind}/download") for kind in CATALOG),
+    ("get", "/assets/download"),
 }
 
 
@@ -104,3 +110,22 @@ async def test_bodies_are_camel_case(schema: dict[str, Any]) -> None:
     assert {"uploadId", "key", "partNumbers"} <= structs["SignParts"]["properties"].keys()
     assert structs["RegisterAsset"]["properties"].keys() >= {"name", "owner", "project", "stagingHash"}
     assert "_" not in "".join(name for struct in structs.values() for name in struct.get("properties", {}))
+
+
+async def test_each_kind_answers_with_its_own_sidecar(schema: dict[str, Any]) -> None:
+    fields = {
+        "videos": "frames", "audio": "sampleRate", "images": "format", "image": "format", "labels": "entryCount",
+        "text-tracks": "entryCount",
+    }  # fmt: skip
+    structs = schema["components"]["schemas"]
+
+    def properties(described: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = structs[described["$ref"].rsplit("/", 1)[-1]]["properties"]
+        return found
+
+    for kind, field in fields.items():
+        for path, of_items in ((f"/{kind}", True), (f"/{kind}/{{asset_id}}", False)):
+            content = schema["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+            sidecar = properties(properties(content)["items"]["items"] if of_items else content)
+            assert {"id", "status", field} <= sidecar.keys(), path
+            assert ("streams" in sidecar) == ("image" not in kind), path

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 
 from dreamlake.core.kinds import KINDS
 from dreamlake.core.wire import Registered
-from dreamlake.server.bss.videos import current_meta, find_asset
+from dreamlake.server.bss.assets import current_meta, find_asset
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import OpenLake, new_id, verified
 from dreamlake.server.lambdas.jobs import enqueue

@@ -1,54 +1,160 @@
-"""Registration of assets in the catalog, which answers with the signed URL that starts their processing."""
+"""Assets in the catalog: their registration, which answers with the signed URL that starts the processing, and finding
+them by their paths."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from litestar import Request, get, post
-from litestar.params import JSONBody
+from litestar import Request, Router, get, post
+from litestar.params import FromQuery, JSONBody
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dreamlake.core.kinds import VIDEO
-from dreamlake.core.targets import check_name
-from dreamlake.core.wire import AssetCreated, CreateAsset, Me
+from dreamlake.core.kinds import KINDS, Kind, kind_named
+from dreamlake.core.targets import check_name, join_path
+from dreamlake.core.wire import AssetCreated, AssetFound, AssetsCreated, CreateAsset, CreateAssets, Created, Me
+from dreamlake.errors import UsageError
 from dreamlake.server.catalog.tree import ensure_leaf, ensure_project, upsert
 from dreamlake.server.errors import Refused
-from dreamlake.server.lake import OpenLake
-from dreamlake.server.schema import assets
+from dreamlake.server.lake import Lake, OpenLake
+from dreamlake.server.routing import AssetKind, of_kind
+from dreamlake.server.schema import assets, bss_assets, episodes, namespaces, nodes, projects
 
-__all__ = ["create_video", "me"]
+__all__ = ["catalog_routers", "me"]
 
-_KNOWN = {field.encode_name for field in msgspec.structs.fields(CreateAsset)}
+_ATTRIBUTES = {field.encode_name: field.name for field in msgspec.structs.fields(CreateAsset)}
 
 
-@post("/assets/video", status_code=201)
-async def create_video(request: Request[Any, Any, Any], data: JSONBody[CreateAsset], lake: OpenLake) -> AssetCreated:
-    """Give a video its place in a namespace, a space and a folder. The same again gives the same records."""
-    name = check_name(data.name)
-    bss_id = data.bss_video_id
-    if bss_id is None:
-        raise Refused(400, f"{VIDEO.bss_field} is missing: register the video with the storage service first")
+@post("/")
+async def create(
+    request: Request[Any, Any, Any], data: JSONBody[CreateAsset], lake: OpenLake, kind: AssetKind
+) -> AssetCreated:
+    """Give an asset its place in a namespace, a space and a folder. The same again gives the same records."""
     body: dict[str, Any] = msgspec.json.decode(await request.body())
-    extra = {key: value for key, value in body.items() if key not in _KNOWN}
     async with lake.database.write() as connection:
-        project_id, episode_id = await ensure_project(connection, data.namespace, data.space, data.episode_name)
-        leaf = await ensure_leaf(connection, project_id, episode_id, name, VIDEO.name)
-        identity = {"node_id": leaf.node_id, "bss_id": bss_id}
-        asset_id = await upsert(
-            connection,
-            assets,
-            identity,
-            kind=VIDEO.name,
-            folder_id=leaf.folder_id,
-            filename=leaf.filename,
-            metadata=extra,
-        )
-    path = f"/lambdas/{VIDEO.action}"
-    url = lake.signed_url(lake.base_url(request), "POST", path, data.namespace, {VIDEO.id_field: bss_id})
+        return await _create(connection, lake, lake.base_url(request), kind, data, body)
+
+
+@post("/batch/assets", status_code=200)
+async def create_many(request: Request[Any, Any, Any], data: JSONBody[CreateAssets], lake: OpenLake) -> AssetsCreated:
+    """The same for many assets, in one transaction."""
+    base = lake.base_url(request)
+    answers = []
+    async with lake.database.write() as connection:
+        for body in data.items:
+            try:
+                kind = kind_named(str(body.get("kind")))
+                item = msgspec.convert(body, CreateAsset)
+                async with connection.begin_nested():
+                    answers.append(Created(created=await _create(connection, lake, base, kind, item, body)))
+            except Refused as refused:
+                answers.append(Created(problem=refused.problem))
+            except (UsageError, msgspec.ValidationError) as error:
+                answers.append(Created(problem=Refused(400, str(error)).problem))
+    return AssetsCreated(answers)
+
+
+async def _create(
+    connection: AsyncConnection, lake: Lake, base: str, kind: Kind, data: CreateAsset, body: Mapping[str, Any]
+) -> AssetCreated:
+    name = check_name(data.name)
+    bss_id = getattr(data, _ATTRIBUTES[kind.bss_field])
+    if bss_id is None:
+        raise Refused(400, f"{kind.bss_field} is missing: register {kind.phrase} with the storage service first")
+    extra = {key: value for key, value in body.items() if key not in _ATTRIBUTES and key != "kind"}
+    project_id, episode_id = await ensure_project(connection, data.namespace, data.space, data.episode_name)
+    leaf = await ensure_leaf(connection, project_id, episode_id, name, kind.name)
+    identity = {"node_id": leaf.node_id, "bss_id": bss_id}
+    place = {"kind": kind.name, "folder_id": leaf.folder_id, "filename": leaf.filename}
+    asset_id = await upsert(connection, assets, identity, **place, metadata=extra)
+    # Who brings an earlier version back makes it the newest one.
+    renewed = {"created_at": time.time(), "metadata": extra}
+    await connection.execute(update(assets).where(assets.c.id == asset_id).values(**renewed))
+    url = None
+    if kind.action is not None:
+        path, query = f"/lambdas/{kind.action}", {kind.id_field: bss_id}
+        url = lake.signed_url(base, "POST", path, data.namespace, query)
     return AssetCreated(asset_id, leaf.node_id, project_id, episode_id, leaf.folder_id, leaf.filename, url)
+
+
+@get("/download")
+async def download(
+    request: Request[Any, Any, Any],
+    lake: OpenLake,
+    kind: AssetKind,
+    namespace: FromQuery[str],
+    path: FromQuery[str],
+    space: FromQuery[str | None] = None,
+    project: FromQuery[str | None] = None,
+    episode: FromQuery[str | None] = None,
+) -> AssetFound:
+    """Where the bytes of the newest asset at a path are. ``project`` is the older name of ``space``."""
+    return await _find(lake, lake.base_url(request), kind, namespace, space or project, episode, path)
+
+
+@get("/assets/download")
+async def download_any(
+    request: Request[Any, Any, Any],
+    lake: OpenLake,
+    namespace: FromQuery[str],
+    path: FromQuery[str],
+    space: FromQuery[str | None] = None,
+    project: FromQuery[str | None] = None,
+    episode: FromQuery[str | None] = None,
+) -> AssetFound:
+    """The same for an asset of any kind."""
+    return await _find(lake, lake.base_url(request), None, namespace, space or project, episode, path)
 
 
 @get("/auth/me")
 async def me(lake: OpenLake) -> Me:
     """Who the caller is."""
     return Me(lake.settings.namespace)
+
+
+def catalog_routers() -> list[Router]:
+    """The routes of the catalog."""
+    by_kind = [
+        Router(f"/assets/{kind.name}", route_handlers=[create, download], dependencies=of_kind(kind)) for kind in KINDS
+    ]
+    return [*by_kind, Router("/", route_handlers=[create_many, download_any, me])]
+
+
+async def _find(
+    lake: Lake, base: str, kind: Kind | None, namespace: str, space: str | None, episode: str | None, path: str
+) -> AssetFound:
+    if not space:
+        raise Refused(400, "space is missing")
+    name = check_name(join_path("/", path))
+    # A path is unique in its episode, or in its project where there is no episode.
+    scope = projects.c.id if episode is None else episodes.c.id
+    tables = (
+        assets.join(nodes, nodes.c.id == assets.c.node_id)
+        .join(projects, projects.c.id == nodes.c.project_id)
+        .join(namespaces, namespaces.c.id == projects.c.namespace_id)
+        .outerjoin(episodes, episodes.c.id == nodes.c.episode_id)
+        # What was deleted from the storage is no asset any more, and what is another owner's never was one.
+        .join(bss_assets, (bss_assets.c.id == assets.c.bss_id) & (bss_assets.c.owner == namespaces.c.slug))
+    )
+    query = (
+        select(assets.c.filename, bss_assets.c.id, bss_assets.c.kind, bss_assets.c.sha256, bss_assets.c.size)
+        .select_from(tables)
+        .where(namespaces.c.slug == namespace, projects.c.slug == space, nodes.c.path == name, nodes.c.scope == scope)
+        .where(bss_assets.c.kind == assets.c.kind)
+        .order_by(assets.c.created_at.desc(), assets.c.id.desc())
+        .limit(1)
+    )
+    if episode is not None:
+        query = query.where(episodes.c.name == episode)
+    if kind is not None:
+        query = query.where(assets.c.kind == kind.name)
+    async with lake.database.read() as connection:
+        row = (await connection.execute(query)).first()
+    if row is None:
+        where = f"{namespace}@{space}" + (f":{episode}" if episode is not None else "")
+        raise Refused(404, f"there is no {kind.name if kind else 'asset'} {name} in {where}")
+    url = f"{base}/{kind_named(row.kind).route}/{row.id}/raw"
+    return AssetFound(url, row.filename, row.id, row.kind, row.sha256, row.size)

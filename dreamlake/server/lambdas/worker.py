@@ -18,14 +18,21 @@ import anyio
 import msgspec
 
 from dreamlake.errors import SourceError
+from dreamlake.server.lambdas.audio_process import audio_process
 from dreamlake.server.lambdas.hls_split import hls_split
+from dreamlake.server.lambdas.track_process import track_process
 from dreamlake.server.sidecar import Asset
 from dreamlake.server.storage import Storage, open_storage
 
 __all__ = ["ACTIONS", "Event", "Task"]
 
 Lambda = Callable[[Storage, Asset, Callable[[float], None]], Awaitable[None]]
-ACTIONS: dict[str, Lambda] = {"hls-split": hls_split}
+ACTIONS: dict[str, Lambda] = {
+    "hls-split": hls_split,
+    "audio-process": audio_process,
+    "label-process": track_process,
+    "text-process": track_process,
+}
 PROGRESS_SECONDS = 0.1
 WATCH_SECONDS = 0.5
 

@@ -1,0 +1,113 @@
+"""What an image file is: whether all of it can be decoded, and how large the picture is when it is shown."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeAlias
+
+from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL.ImageFile import ImageFile
+
+from dreamlake.errors import MediaError
+
+__all__ = ["MAX_PIXELS", "ImageFacts", "probe_image"]
+
+ImageFormat: TypeAlias = Literal["jpeg", "png", "webp"]
+
+MAX_PIXELS = 178_956_970  # above that Pillow takes a picture for a decompression bomb
+MAX_BYTES = 1024**3  # decoders keep all in memory that a file carries besides the picture
+ORIENTATION = 0x0112  # of EXIF
+TURNED = frozenset({5, 6, 7, 8})  # a quarter, so that width and height change places
+SCALE = 8  # a JPEG is decoded this much smaller, which reads all of it and takes little memory
+
+_READERS: dict[ImageFormat, Callable[[BinaryIO], ImageFile]] = {
+    "jpeg": JpegImagePlugin.JpegImageFile,
+    "png": PngImagePlugin.PngImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+}
+
+_one_at_a_time = threading.Lock()  # a picture of the largest size takes 700 MB
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a sidecar says of an image: width and height in pixels, as it is shown."""
+
+    width: int
+    height: int
+    format: ImageFormat
+
+
+def probe_image(path: Path, name: str | None = None) -> ImageFacts:
+    """Decode an image, and measure it.
+
+    Args:
+        path: of the file.
+        name: of the file, where the path does not say it.
+
+    Raises:
+        MediaError: not a JPEG, PNG or WebP, damaged, cut short, or too large.
+    """
+    name = name or path.name
+    with path.open("rb") as file, _one_at_a_time:
+        form = _format(file.read(16))
+        if not file.seek(0, 2):
+            raise MediaError(f"{name}: is empty")
+        if form is None:
+            raise MediaError(f"{name}: is not a JPEG, PNG or WebP image")
+        if file.seek(0, 2) > MAX_BYTES:
+            raise MediaError(f"{name}: is too large: images have {MAX_BYTES // 1024**2} MiB at most")
+        file.seek(0)
+        try:
+            return _measured(file, form, name)
+        except MediaError:
+            raise
+        except Exception as error:  # a decoder that is fed nonsense raises whatever it meets
+            raise MediaError(f"{name}: cannot be read as an image ({error or type(error).__name__})") from error
+
+
+def _format(head: bytes) -> ImageFormat | None:
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    return None
+
+
+def _measured(file: BinaryIO, form: ImageFormat, name: str) -> ImageFacts:
+    if form == "webp":
+        ends = 8 + struct.unpack_from("<I", file.read(8), 4)[0]
+        if ends > (size := file.seek(0, 2)):
+            raise MediaError(f"{name}: cut short: the image reaches to byte {ends}, and the file has {size}")
+    with _open(file, form, name) as image:
+        if form == "png":
+            image.verify()  # the checksums of all chunks, also behind the picture
+            image = _open(file, form, name)
+        width, height = image.size
+        turned = _orientation(image) in TURNED
+        image.draft(None, (max(1, width // SCALE), max(1, height // SCALE)))  # only JPEG can
+        image.load()
+    return ImageFacts(height, width, form) if turned else ImageFacts(width, height, form)
+
+
+def _open(file: BinaryIO, form: ImageFormat, name: str) -> ImageFile:
+    """Its header, without the limit of ``Image.open``: that is a warning first, which a program may have muted."""
+    file.seek(0)
+    image = _READERS[form](file)
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise MediaError(f"{name}: is too large: {width} by {height} pixels, and {MAX_PIXELS} are taken at most")
+    return image
+
+
+def _orientation(image: ImageFile) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 (EXIF that cannot be read says nothing, and the picture is as good)
+        return 1

@@ -1,0 +1,237 @@
+"""Assets of all kinds: registration, sidecars, the original bytes. The table of kinds says in what they differ."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
+
+from anyio import to_thread
+from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
+from litestar.params import FromPath, FromQuery, JSONBody
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dreamlake.core.kinds import IMAGE, KINDS, Kind, content_type
+from dreamlake.core.targets import check_name
+from dreamlake.core.wire import METAS, AssetMeta, AssetPage, RegisterAsset, Registered
+from dreamlake.errors import SourceError, UsageError
+from dreamlake.server.bss.objects import object_response
+from dreamlake.server.bss.pool import PoolKey, find_staged
+from dreamlake.server.errors import Refused
+from dreamlake.server.lake import Lake, OpenLake, new_id
+from dreamlake.server.lambdas.jobs import job_state
+from dreamlake.server.routing import AssetKind, of_kind
+from dreamlake.server.schema import bss_assets
+from dreamlake.server.sidecar import Asset, read_meta, remove_objects, update_meta
+
+if TYPE_CHECKING:
+    from dreamlake.media.images import ImageFacts
+
+__all__ = ["assets_routers", "current_meta", "find_asset", "register_all"]
+
+MAX_PAGE = 1000
+_ID = re.compile(r"[0-9a-f]{8,24}")
+
+# What the routes of a kind answer with; each kind's router puts its own in their place.
+Meta: TypeAlias = AssetMeta
+Page: TypeAlias = AssetPage[AssetMeta]
+
+
+@post("/")
+async def register(data: JSONBody[RegisterAsset], lake: OpenLake, kind: AssetKind) -> Response[Registered]:
+    """Make an asset of a staged file. The same name and bytes again give the same id."""
+    [answer] = await register_all(lake, [(kind, data)])
+    if isinstance(answer, Refused):
+        raise answer
+    registered, known = answer
+    return Response(registered, status_code=200 if known else 201)
+
+
+@get("/")
+async def listing(
+    lake: OpenLake,
+    kind: AssetKind,
+    owner: FromQuery[str],
+    project: FromQuery[str],
+    limit: FromQuery[int] = 100,
+    cursor: FromQuery[str | None] = None,
+) -> Page:
+    """The assets of a kind in a project, in the order of their creation."""
+    limit = max(1, min(limit, MAX_PAGE))
+    query = select(bss_assets).where(
+        bss_assets.c.kind == kind.name, bss_assets.c.owner == owner, bss_assets.c.project == project
+    )
+    if cursor is not None:
+        query = query.where(bss_assets.c.id > cursor)
+    async with lake.database.read() as connection:
+        rows = (await connection.execute(query.order_by(bss_assets.c.id).limit(limit + 1))).all()
+    assets = [Asset(**row._mapping) for row in rows[:limit]]
+    items = [await current_meta(lake, asset) for asset in assets]
+    return AssetPage(items, assets[-1].id if len(rows) > limit else None)
+
+
+@get(["/{asset_id:str}", "/{asset_id:str}/metadata"])
+async def metadata(lake: OpenLake, kind: AssetKind, asset_id: FromPath[str]) -> Meta:
+    """The sidecar, with the progress of the processing."""
+    return await current_meta(lake, await find_asset(lake, asset_id, kind))
+
+
+@route("/{asset_id:str}/raw", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+async def raw(
+    request: Request[Any, Any, Any], lake: OpenLake, kind: AssetKind, asset_id: FromPath[str]
+) -> Response[Any]:
+    """The original bytes, to be saved under the asset's own name."""
+    asset = await find_asset(lake, asset_id, kind)
+    media_type = content_type(kind, asset.name)
+    response = await object_response(lake.storage, asset.staging, request, media_type, "private, max-age=3600")
+    response.headers["Content-Disposition"] = _disposition(asset.filename)
+    return response
+
+
+@delete("/{asset_id:str}")
+async def remove(lake: OpenLake, kind: AssetKind, asset_id: FromPath[str]) -> None:
+    """Forget an asset. Chunks stay while they may be another asset's too."""
+    asset = await find_asset(lake, asset_id, kind)
+    async with lake.database.write() as connection:
+        await connection.execute(bss_assets.delete().where(bss_assets.c.id == asset.id))
+    await remove_objects(lake.storage, asset)
+
+
+def assets_routers() -> list[Router]:
+    """The routes that all kinds have, below each kind's prefix."""
+    handlers = [register, listing, metadata, raw, remove]
+    prefixes = [(kind.route, kind) for kind in KINDS] + [("image", IMAGE)]
+    page: Any = AssetPage  # whose parameter is known only here
+    return [
+        Router(
+            f"/{prefix}",
+            route_handlers=handlers,
+            dependencies=of_kind(kind),
+            signature_namespace={"Meta": METAS[kind.name], "Page": page[METAS[kind.name]]},
+        )
+        for prefix, kind in prefixes
+    ]
+
+
+async def find_asset(lake: Lake, asset_id: str, kind: Kind | None = None) -> Asset:
+    """The asset with an id, or with the only id that begins so.
+
+    Args:
+        lake: to look in.
+        asset_id: an ObjectId, or the first of its digits, at least 8.
+        kind: of the asset; None for any.
+
+    Raises:
+        Refused: 400 when it is no id, 404 when there is no such asset, 409 when a short id fits several.
+    """
+    if not _ID.fullmatch(asset_id):
+        raise Refused(400, f"{asset_id!r} is not an ObjectId (24 hex digits, or the first of them, at least 8)")
+    query = select(bss_assets).where(bss_assets.c.id.between(asset_id, f"{asset_id}g")).limit(2)
+    if kind is not None:
+        query = query.where(bss_assets.c.kind == kind.name)
+    async with lake.database.read() as connection:
+        rows = (await connection.execute(query)).all()
+    if not rows:
+        raise Refused(404, f"there is no {kind.name if kind else 'asset'} {asset_id}")
+    if len(rows) > 1:
+        raise Refused(409, f"{asset_id} begins several ids: give more of its digits")
+    return Asset(**rows[0]._mapping)
+
+
+async def register_all(
+    lake: Lake, items: Sequence[tuple[Kind, RegisterAsset]]
+) -> list[tuple[Registered, bool] | Refused]:
+    """Make assets of staged files, in one transaction.
+
+    Returns:
+        For each the asset, and whether there was the same one already; or why it was refused.
+    """
+    ready = [await _row_or_refusal(lake, kind, item) for kind, item in items]
+    async with lake.database.write() as connection:
+        found = [row if isinstance(row, Refused) else await _insert(connection, row.values) for row in ready]
+    answers: list[tuple[Registered, bool] | Refused] = []
+    for row, asset_or_refusal in zip(ready, found, strict=True):
+        if isinstance(row, Refused) or isinstance(asset_or_refusal, Refused):
+            assert isinstance(row, Refused)
+            answers.append(row)
+            continue
+        asset, known = asset_or_refusal
+        status = (await current_meta(lake, asset)).status if known else "uploaded"
+        if row.facts is not None and status != "ready":
+            size = {"width": row.facts.width, "height": row.facts.height, "format": row.facts.format}
+            await update_meta(lake.storage, asset, time.time(), "ready", **size)
+            status = "ready"
+        answers.append((Registered(asset.id, status), known))
+    return answers
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row to insert, and what is to be said of an image."""
+
+    values: dict[str, Any]
+    facts: ImageFacts | None
+
+
+async def _row_or_refusal(lake: Lake, kind: Kind, data: RegisterAsset) -> _Row | Refused:
+    try:
+        name = check_name(data.name)
+    except UsageError as error:
+        return Refused(400, str(error))
+    if data.format is not None and f".{data.format}" not in {**kind.extensions, **kind.forced}:
+        return Refused(400, f"{data.format} is not a format of {kind.phrase}")
+    known = await find_staged(lake.database, PoolKey(data.owner, data.project, data.staging_hash))
+    if known is None:
+        return Refused(404, f"nothing is staged under {data.staging_hash} in {data.owner}/{data.project}")
+    values: dict[str, Any] = {
+        "kind": kind.name, "owner": data.owner, "project": data.project, "name": name, "sha256": known.sha256,
+        "hash": data.staging_hash, "size": known.size, "created_at": time.time(),
+    }  # fmt: skip
+    try:
+        return _Row(values, await _image_facts(lake, Asset(id="", **values)) if kind == IMAGE else None)
+    except Refused as refused:
+        return refused
+
+
+async def _insert(connection: AsyncConnection, values: dict[str, Any]) -> tuple[Asset, bool]:
+    """The asset with these values, made if it is not there; and whether it was."""
+    made = await connection.execute(insert(bss_assets).values(id=new_id(), **values).on_conflict_do_nothing())
+    identity = [bss_assets.c[field] == values[field] for field in ("kind", "owner", "project", "name", "sha256")]
+    found = (await connection.execute(select(bss_assets).where(*identity))).one()
+    return Asset(**found._mapping), not made.rowcount
+
+
+async def current_meta(lake: Lake, asset: Asset) -> AssetMeta:
+    """The sidecar as it is now: while a job is under way the queue knows more than the file."""
+    async with lake.database.read() as connection:
+        state = await job_state(connection, asset.id)
+    meta = await read_meta(lake.storage, asset)
+    if state is not None and state.state in ("queued", "running"):
+        meta.status, meta.progress, meta.error = "processing", state.progress, None
+    return meta
+
+
+async def _image_facts(lake: Lake, asset: Asset) -> ImageFacts:
+    """What is to be said of an image, which no lambda processes.
+
+    Raises:
+        Refused: 400, the staged file is not an image.
+    """
+    from dreamlake.media.images import probe_image  # Pillow is slow to import, and few lakes hold images
+
+    async with lake.storage.local_file(asset.staging) as path:
+        try:
+            return await to_thread.run_sync(probe_image, path, asset.filename)
+        except SourceError as error:
+            raise Refused(400, str(error)) from None
+
+
+def _disposition(filename: str) -> str:
+    """The header that names a download (RFC 6266, 4): in ASCII for the oldest clients, and as it is."""
+    plain = re.sub(r"[^ !#-\[\]-~]", "_", filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
