@@ -2,8 +2,9 @@
 
 In this order: what ``connect`` said, the environment (``DREAMLAKE_URL``, or ``DREAMLAKE_BSS_URL`` and
 ``DREAMLAKE_REMOTE`` apart; ``DREAMLAKE_API_KEY``), ``~/.dreamlake/config.toml`` (``url``, ``bss_url``, ``remote``,
-``api_key``), and else the embedded lake in ``~/.dreamlake/lake``. ``DREAMLAKE_HOME`` moves ``~/.dreamlake``, and
-``DREAMLAKE_CACHE_BYTES`` bounds what is kept there of remote videos.
+``api_key``), and else the embedded lake in ``~/.dreamlake/lake``. ``DREAMLAKE_STORAGE`` or ``storage`` in the file puts
+the bytes of that one elsewhere, such as ``s3://bucket/prefix``; its database stays. ``DREAMLAKE_HOME`` moves
+``~/.dreamlake``, and ``DREAMLAKE_CACHE_BYTES`` bounds what is kept there of remote videos.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from urllib.parse import urlsplit
 
 from dreamlake.errors import ConfigError, InvalidTargetError, UsageError
 
-__all__ = ["EMBEDDED_URL", "LakeAddress", "cache_bytes", "connect", "current_lake", "home", "lake_at"]
+__all__ = [
+    "EMBEDDED_URL", "LakeAddress", "cache_bytes", "connect", "current_lake", "home", "lake_at", "storage_location",
+]  # fmt: skip
 
 EMBEDDED_URL = "http://embedded.dreamlake"
 CACHE_BYTES = 10 * 10**9
@@ -32,6 +35,7 @@ class LakeAddress:
         bss_url: of the storage service.
         remote: of the catalog.
         data: the folder of an embedded lake; None for a server.
+        storage: where an embedded lake keeps its bytes; None for its folder.
         api_key: sent to both; None without one.
     """
 
@@ -39,6 +43,7 @@ class LakeAddress:
     remote: str
     data: Path | None = None
     api_key: str | None = field(default=None, repr=False)
+    storage: str | None = None
 
     @property
     def host(self) -> str:
@@ -46,7 +51,9 @@ class LakeAddress:
         return "" if self.data is not None else urlsplit(self.bss_url).netloc
 
     def __str__(self) -> str:
-        return f"the embedded lake in {self.data}" if self.data is not None else self.bss_url
+        if self.data is None:
+            return self.bss_url
+        return f"the embedded lake in {self.data}" + (f" over {self.storage}" if self.storage else "")
 
 
 _connected: LakeAddress | None = None
@@ -70,32 +77,38 @@ def cache_bytes() -> int:
 
 
 def connect(
-    url: str | None = None, *, api_key: str | None = None, data: str | os.PathLike[str] | None = None
+    url: str | None = None,
+    *,
+    api_key: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    storage: str | None = None,
 ) -> LakeAddress:
     """Choose the lake that this process uses from now on, over environment and configuration file.
 
     Args:
         url: of a server, such as ``http://localhost:10234``.
         api_key: for that server.
-        data: the folder of an embedded lake, instead of a server. Without url and data the choice is given back to
-            environment and configuration file.
+        data: the folder of an embedded lake, instead of a server. Without url, data and storage the choice is given
+            back to environment and configuration file.
+        storage: where the embedded lake keeps its bytes, such as ``s3://bucket/prefix?endpoint=…``, instead of in its
+            folder. A lake has one storage for good, and a storage has one lake.
 
     Returns:
         The lake that is in use now. Nothing is sent to it yet.
 
     Raises:
-        UsageError: both a url and a folder.
+        UsageError: both a url and a folder or a storage.
 
     Example:
         >>> dl.connect("http://lab-server:10234", api_key="dlk_…")
     """
     global _connected
-    if url is not None and data is not None:
-        raise UsageError("connect takes the url of a server or the folder of an embedded lake, not both")
+    if url is not None and (data is not None or storage is not None):
+        raise UsageError("connect takes the url of a server or the folder and storage of an embedded lake, not both")
     if url is not None:
         _connected = LakeAddress(_url(url), _url(url), api_key=api_key)
-    elif data is not None:
-        _connected = _embedded(Path(data))
+    elif data is not None or storage is not None:
+        _connected = _embedded(home() / "lake" if data is None else Path(data), storage)
     else:
         _connected = None
     return current_lake()
@@ -112,7 +125,7 @@ def lake_at(host: str) -> LakeAddress:
     if host == current.host:
         return current
     if not host:
-        return _embedded(home() / "lake")
+        return _own_lake(_settings(os.environ))
     try:
         loopback = urlsplit(f"//{host}").hostname in LOOPBACK
     except ValueError as error:
@@ -121,20 +134,32 @@ def lake_at(host: str) -> LakeAddress:
     return LakeAddress(url, url)
 
 
-def _configured(environment: Mapping[str, str]) -> LakeAddress:
+def storage_location(text: str | None) -> str | None:
+    """Where a lake keeps its bytes: a URL as it is, a folder as an absolute path; None when nothing is said."""
+    if not text:
+        return None
+    return text if "://" in text else str(Path(text).expanduser().absolute())
+
+
+def _settings(environment: Mapping[str, str]) -> dict[str, str]:
     settings = _file_settings()
-    for name, variable in (("url", "URL"), ("bss_url", "BSS_URL"), ("remote", "REMOTE"), ("api_key", "API_KEY")):
-        if value := environment.get(f"DREAMLAKE_{variable}"):
+    for name in ("url", "bss_url", "remote", "api_key", "storage"):
+        if value := environment.get(f"DREAMLAKE_{name.upper()}"):
             settings[name] = value
             if name == "url":  # a server from the environment is not mixed with one from the file
                 settings.pop("bss_url", None)
                 settings.pop("remote", None)
+    return settings
+
+
+def _configured(environment: Mapping[str, str]) -> LakeAddress:
+    settings = _settings(environment)
     bss = settings.get("bss_url") or settings.get("url")
     remote = settings.get("remote") or settings.get("url") or bss
     if not bss and remote:
         raise UsageError("DREAMLAKE_REMOTE names the catalog; DREAMLAKE_BSS_URL must name the storage service too")
     if not bss or not remote:
-        return _embedded(home() / "lake")
+        return _own_lake(settings)
     return LakeAddress(_url(bss), _url(remote), api_key=settings.get("api_key"))
 
 
@@ -151,8 +176,13 @@ def _file_settings() -> dict[str, str]:
     return {key: value for key, value in content.items() if isinstance(value, str)}
 
 
-def _embedded(data: Path) -> LakeAddress:
-    return LakeAddress(EMBEDDED_URL, EMBEDDED_URL, data=data.expanduser().absolute())
+def _own_lake(settings: Mapping[str, str]) -> LakeAddress:
+    return _embedded(home() / "lake", settings.get("storage"))
+
+
+def _embedded(data: Path, storage: str | None) -> LakeAddress:
+    folder = data.expanduser().absolute()
+    return LakeAddress(EMBEDDED_URL, EMBEDDED_URL, data=folder, storage=storage_location(storage))
 
 
 def _url(text: str) -> str:

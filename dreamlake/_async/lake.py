@@ -318,7 +318,9 @@ class AsyncLake:
         except ModuleNotFoundError as error:
             raise MissingExtraError("lake", f"the embedded lake ({error.name})") from error
         try:
-            app = await offload(partial(embedded.open_lake, data))
+            app = await offload(partial(embedded.open_lake, data, self.address.storage))
+        except MissingExtraError:
+            raise
         except Exception as error:
             raise ConfigError(f"{self.address} cannot be opened: {error}") from error
         # A lake that was closed and opened again is another application.

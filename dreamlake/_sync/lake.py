@@ -317,7 +317,9 @@ class Lake:
         except ModuleNotFoundError as error:
             raise MissingExtraError("lake", f"the embedded lake ({error.name})") from error
         try:
-            app = offload(partial(embedded.open_lake, data))
+            app = offload(partial(embedded.open_lake, data, self.address.storage))
+        except MissingExtraError:
+            raise
         except Exception as error:
             raise ConfigError(f"{self.address} cannot be opened: {error}") from error
         # A lake that was closed and opened again is another application.

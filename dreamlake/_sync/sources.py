@@ -174,13 +174,23 @@ class LakeSource(Source):
         bss_url: the storage service of the lake.
         remote: its catalog.
         data: the folder of an embedded lake, else None.
+        storage: where an embedded lake keeps its bytes, if not there.
         object_id: of the video.
         lake: the client to use, if there is one already.
     """
 
-    def __init__(self, bss_url: str, remote: str, data: str | None, object_id: str, lake: Lake | None = None) -> None:
-        super().__init__(("lake", bss_url, remote, data, object_id))
-        self._lake = lake or Lake(_with_key(LakeAddress(bss_url, remote, Path(data) if data else None)))
+    def __init__(
+        self,
+        bss_url: str,
+        remote: str,
+        data: str | None,
+        storage: str | None,
+        object_id: str,
+        lake: Lake | None = None,
+    ) -> None:
+        super().__init__(("lake", bss_url, remote, data, storage, object_id))
+        address = LakeAddress(bss_url, remote, Path(data) if data else None, storage=storage)
+        self._lake = lake or Lake(_with_key(address))
         self._object_id = object_id
         self._meta: VideoMeta | None = None
         self._playlist: Playlist | None = None
@@ -190,7 +200,8 @@ class LakeSource(Source):
     def of(cls, lake: Lake, object_id: str) -> Self:
         """The source of a video in this lake."""
         address = lake.address
-        made = cls(address.bss_url, address.remote, str(address.data) if address.data else None, object_id, lake)
+        data = str(address.data) if address.data else None
+        made = cls(address.bss_url, address.remote, data, address.storage, object_id, lake)
         source = _sources.setdefault(made.key, made)
         assert isinstance(source, cls)
         return source
@@ -252,7 +263,8 @@ class LakeSource(Source):
         """
         from dreamlake.media import diskcache
 
-        remote = self._lake.address.data is None  # an embedded lake is on this disk already
+        address = self._lake.address
+        remote = address.data is None or address.storage is not None  # else it is on this disk already
         if remote:
             kept = offload(lambda: diskcache.chunks().get(digest))
             if kept is not None and offload(partial(_matches, kept, digest)):
@@ -353,4 +365,5 @@ def _with_key(address: LakeAddress) -> LakeAddress:
     from dreamlake.config import lake_at
 
     configured = lake_at(address.host)
-    return configured if (configured.bss_url, configured.data) == (address.bss_url, address.data) else address
+    same = (configured.bss_url, configured.data, configured.storage) == (address.bss_url, address.data, address.storage)
+    return configured if same else address

@@ -16,10 +16,16 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 for one that is free.", min=0, max=65535)] = 10234,
     data: Annotated[Path | None, typer.Option(help="The folder of the lake [default: ~/.dreamlake/lake].")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the bytes are, such as s3://bucket/prefix [default: the folder].", envvar="DREAMLAKE_STORAGE"
+        ),
+    ] = None,
     public_url: Annotated[str | None, typer.Option(help="What URLs in answers begin with.")] = None,
 ) -> None:
     """Serve a lake to other processes of this machine."""
-    from dreamlake.config import home
+    from dreamlake.config import home, storage_location
 
     try:
         from dreamlake.server.serve import serve as run
@@ -28,5 +34,7 @@ def serve(
         raise MissingExtraError("lake", "dreamlake serve") from error
 
     folder = (data or home() / "lake").expanduser().absolute()
-    settings = Settings(folder, public_url=public_url.rstrip("/") if public_url else None)
-    run(settings, host, port, lambda url: typer.echo(f"dreamlake: {folder} is served at {url}"))
+    place = storage_location(storage)
+    settings = Settings(folder, public_url=public_url.rstrip("/") if public_url else None, storage=place)
+    what = f"{folder} with its bytes in {place}" if place else str(folder)
+    run(settings, host, port, lambda url: typer.echo(f"dreamlake: {what} is served at {url}"))

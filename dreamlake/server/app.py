@@ -46,17 +46,17 @@ def create_app(settings: Settings) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         await to_thread.run_sync(_make_folder, settings)
-        storage = open_storage(str(settings.data))
-        database = Database(settings.database_url)
-        await database.open()
-        runner = Runner(database, storage, settings)
-        app.state.lake = Lake(settings, storage, database, load_signer(settings.data), runner)
-        await runner.start()
-        try:
-            yield
-        finally:
-            await runner.stop()
-            await database.close()
+        async with open_storage(settings.storage_location, settings.scratch) as storage:
+            database = Database(settings.database_url)
+            await database.open()
+            runner = Runner(database, storage, settings)
+            app.state.lake = Lake(settings, storage, database, load_signer(settings.data), runner)
+            await runner.start()
+            try:
+                yield
+            finally:
+                await runner.stop()
+                await database.close()
 
     def lake() -> Lake:
         opened: Lake = app.state.lake

@@ -18,16 +18,21 @@ from dreamlake.server.settings import Settings
 __all__ = ["close_lakes", "open_lake"]
 
 _lock = threading.Lock()
-_open: dict[Path, InProcessApp] = {}
+_open: dict[tuple[Path, str | None], InProcessApp] = {}
 _inherited: list[InProcessApp] = []
 
 
-def open_lake(data: Path) -> InProcessApp:
-    """The running application of the embedded lake in a folder, started if it is not running yet."""
+def open_lake(data: Path, storage: str | None = None) -> InProcessApp:
+    """The running application of an embedded lake, started if it is not running yet.
+
+    Args:
+        data: its folder.
+        storage: where its bytes are, such as ``s3://bucket/prefix``; None for the folder.
+    """
     with _lock:
-        app = _open.get(data)
+        app = _open.get((data, storage))
         if app is None:
-            app = _open[data] = InProcessApp(partial(create_app, Settings(data)))
+            app = _open[data, storage] = InProcessApp(partial(create_app, Settings(data, storage=storage)))
         return app
 
 

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 
 from dreamlake.core.wire import Problem
 from dreamlake.errors import UsageError
+from dreamlake.server.storage.base import StorageDown
 
 __all__ = ["EXCEPTION_HANDLERS", "Refused"]
 
@@ -65,6 +66,11 @@ def _storage(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]
     return _problem(507, f"the lake's storage failed: {error.strerror or error}")
 
 
+def _down(request: Request[Any, Any, Any], error: StorageDown) -> Response[bytes]:
+    log.error("%s %s failed: %s", request.method, request.url.path, error.strerror or error)
+    return _problem(503, f"the lake's storage failed: {error.strerror or error}", {"Retry-After": "1"})
+
+
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _problem(500, "the lake failed to answer this request; its log says why")
@@ -74,6 +80,7 @@ EXCEPTION_HANDLERS: Any = {
     Refused: _refused,
     UsageError: _usage,
     HTTPException: _http,
+    StorageDown: _down,
     OSError: _storage,
     Exception: _unexpected,
 }

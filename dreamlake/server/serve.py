@@ -15,6 +15,7 @@ import uvicorn
 from dreamlake.errors import UsageError
 from dreamlake.server.app import create_app
 from dreamlake.server.settings import Settings
+from dreamlake.server.storage import open_storage
 
 __all__ = ["serve"]
 
@@ -30,6 +31,7 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
 
     Raises:
         UsageError: an address beyond this machine, which needs API keys, or one that cannot be listened on.
+        ConfigError: the storage cannot be used.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if not _is_loopback(host):
@@ -37,6 +39,7 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
             f"{host} can be reached from other machines, and this lake has no API keys: "
             "serve it on 127.0.0.1, and reach it through a tunnel or a proxy that asks who is there"
         )
+    asyncio.run(_check(settings))
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"
@@ -50,6 +53,13 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
         server_header=False,
     )
     asyncio.run(_run(_Server(config, lambda: ready(url)), listener))
+
+
+async def _check(settings: Settings) -> None:
+    """Find out what is wrong with a storage in S3 while it can still be said in one line."""
+    if settings.storage is not None:
+        async with open_storage(settings.storage, settings.scratch):
+            pass
 
 
 async def _run(server: uvicorn.Server, listener: socket.socket) -> None:

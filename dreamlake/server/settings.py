@@ -16,7 +16,8 @@ class Settings:
     """The settings of one lake.
 
     Attributes:
-        data: the folder that holds everything: objects, uploads in progress, the database, the signing key.
+        data: the folder that holds the database, the signing key and temporary files, and everything else too when
+            there is no other storage.
         public_url: what URLs in answers begin with; the request's own Host when it is None.
         hosts: that requests may be for; None for any. A page of a stranger's site may resolve its own name to this
             machine, and would be let in by a lake without keys.
@@ -25,6 +26,7 @@ class Settings:
         url_seconds: how long a presigned URL is good for.
         worker_seconds: how long one lambda may run.
         worker_memory: bytes of address space that one lambda may use.
+        storage: where the bytes are, as ``open_storage`` takes it; None for the folder.
     """
 
     data: Path
@@ -35,6 +37,17 @@ class Settings:
     url_seconds: int = 3600
     worker_seconds: float = 4 * 3600
     worker_memory: int = 8 * 1024**3
+    storage: str | None = None
+
+    @property
+    def storage_location(self) -> str:
+        """Of ``open_storage``."""
+        return self.storage or str(self.data)
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for temporary files of this machine."""
+        return self.data / "scratch"
 
     @property
     def database_url(self) -> str:

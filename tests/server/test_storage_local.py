@@ -76,7 +76,7 @@ async def test_write_read_replace_delete(storage: LocalStorage) -> None:
 
 async def test_another_process_opens_the_same_storage_by_its_location(storage: LocalStorage) -> None:
     await storage.write(KEY, b"here")
-    assert await open_storage(storage.location).read(KEY) == b"here"
+    assert await open_storage(storage.location, storage.scratch).read(KEY) == b"here"
 
 
 async def test_ranges(storage: LocalStorage) -> None:

@@ -97,7 +97,8 @@ class Runner:
         else:
             keeper = asyncio.create_task(self._keep(worker, claim))
             try:
-                event = await worker.run(Task(claim.action, self._storage.location, claim.asset))
+                storage = self._storage
+                event = await worker.run(Task(claim.action, storage.location, str(storage.scratch), claim.asset))
             finally:
                 keeper.cancel()
         retry = event.state == "failed" and claim.attempts < jobs.MAX_ATTEMPTS

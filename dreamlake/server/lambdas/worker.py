@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import BinaryIO, Literal
 
 import anyio
@@ -42,6 +43,7 @@ class Task(msgspec.Struct):
 
     action: str
     storage: str
+    scratch: str
     asset: Asset
 
 
@@ -76,12 +78,17 @@ def _execute(task: Task, answers: BinaryIO) -> Event:
             _send(answers, Event("running", progress))
 
     try:
-        anyio.run(ACTIONS[task.action], open_storage(task.storage), task.asset, report)
+        anyio.run(_run, task, report)
     except SourceError as error:
         return Event("refused", error=str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, the lake must hear of it
         return Event("failed", error=f"{type(error).__name__}: {error}")
     return Event("done", 1.0)
+
+
+async def _run(task: Task, report: Callable[[float], None]) -> None:
+    async with open_storage(task.storage, Path(task.scratch)) as storage:
+        await ACTIONS[task.action](storage, task.asset, report)
 
 
 def _send(answers: BinaryIO, event: Event) -> None:

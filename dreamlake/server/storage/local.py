@@ -13,30 +13,44 @@ one. A part's name carries its etag, so that listing the folder is all there is 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import secrets
 import shutil
+import stat
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from io import FileIO
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from anyio import to_thread
 
 from dreamlake.core.parts import CompletedPart
 from dreamlake.core.wire import PartDone
-from dreamlake.server.storage.base import Staged, StorageError, UnknownUploadError
+from dreamlake.server.storage.base import (
+    Listed,
+    Pending,
+    Staged,
+    StorageError,
+    check_parts,
+    key_parts,
+    unknown_upload,
+)
 
 __all__ = ["LocalStorage"]
 
 BLOCK = 1024 * 1024
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 _PART = re.compile(r"(\d{5})\.([0-9a-f]{32})")
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}", re.DOTALL)
 
 
 class LocalStorage:
@@ -45,6 +59,8 @@ class LocalStorage:
     Args:
         root: the folder; it is made when it is not there.
     """
+
+    page = 1000  # of a listing: as much of it as is in memory
 
     def __init__(self, root: Path | str) -> None:
         self._root = Path(root)
@@ -62,11 +78,30 @@ class LocalStorage:
     def scratch(self) -> Path:
         return self._scratch
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
     # -- objects -----------------------------------------------------------------------------------------------------
 
     async def size(self, key: str) -> int | None:
         try:
-            return (await to_thread.run_sync(os.stat, self._path(key))).st_size
+            return (await to_thread.run_sync(_stat, self._path(key))).st_size
+        except FileNotFoundError:
+            return None
+
+    async def digest(self, key: str) -> str | None:
+        def digest() -> str:
+            _stat(self._path(key))
+            with self._path(key).open("rb") as file:
+                return file_digest(file, "sha256").hexdigest()
+
+        try:
+            return await to_thread.run_sync(digest)
         except FileNotFoundError:
             return None
 
@@ -88,12 +123,13 @@ class LocalStorage:
 
         await to_thread.run_sync(write)
 
-    async def write_file(self, key: str, path: Path) -> None:
+    async def write_file(self, key: str, path: Path, sha256: str | None = None) -> None:  # noqa: ARG002 (S3 keeps it)
         def move() -> None:
             target = self._path(key)
             target.parent.mkdir(parents=True, exist_ok=True)
             if path.stat().st_dev == target.parent.stat().st_dev:
                 with path.open("rb") as file:
+                    os.utime(file.fileno())  # it is new here, however old the file is
                     os.fsync(file.fileno())
                 path.replace(target)
                 _sync_folder(target.parent)
@@ -104,31 +140,49 @@ class LocalStorage:
 
         await to_thread.run_sync(move)
 
+    async def move(self, source: str, target: str) -> None:
+        def move() -> None:
+            origin, goal = self._path(source), self._path(target)
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            _stat(origin)
+            os.utime(origin)
+            origin.replace(goal)
+            _sync_folder(goal.parent)
+
+        await to_thread.run_sync(move)
+
+    async def touch(self, key: str) -> bool:
+        return await to_thread.run_sync(_touch, self._path(key))
+
     async def delete(self, key: str) -> None:
         await to_thread.run_sync(partial(self._path(key).unlink, missing_ok=True))
+
+    async def delete_if_older(self, key: str, before: float) -> bool:
+        return await to_thread.run_sync(_unlink_if_older, self._path(key), before)
+
+    async def list_objects(self, prefix: str) -> AsyncIterator[Listed]:
+        folder, slash, begin = prefix.rpartition("/")
+        root = self._objects.joinpath(*key_parts(folder)) if slash else self._objects
+        found = _walk(root, folder + slash, begin)
+        while page := await to_thread.run_sync(lambda: list(islice(found, self.page))):
+            for entry in page:
+                yield entry
 
     @asynccontextmanager
     async def local_file(self, key: str) -> AsyncIterator[Path]:
         path = self._path(key)
-        await to_thread.run_sync(os.stat, path)
+        await to_thread.run_sync(_stat, path)
         yield path
+
+    async def sign_get(self, key: str, media_type: str, filename: str | None = None) -> None:  # noqa: ARG002 (S3 does)
+        return None
 
     # -- multipart uploads -------------------------------------------------------------------------------------------
 
     async def checks_parts(self) -> bool:
         return True
 
-    async def sign_part(self, upload_id: str, key: str, number: int, sha256: bytes | None) -> str | None:
-        return None
-
-    async def move(self, source: str, target: str) -> None:
-        def move() -> None:
-            self._path(target).parent.mkdir(parents=True, exist_ok=True)
-            self._path(source).replace(self._path(target))
-
-        await to_thread.run_sync(move)
-
-    async def begin_upload(self, key: str, *, one_part: bool = False) -> str:
+    async def begin_upload(self, key: str, *, one_part: bool = False) -> str:  # noqa: ARG002 (one way takes them all)
         self._path(key)
         upload_id = secrets.token_hex(16)
 
@@ -140,6 +194,9 @@ class LocalStorage:
         await to_thread.run_sync(begin)
         return upload_id
 
+    async def sign_part(self, upload_id: str, key: str, number: int, sha256: bytes | None) -> None:  # noqa: ARG002 (S3)
+        return None
+
     async def write_part(
         self, upload_id: str, key: str, number: int, body: AsyncIterator[bytes], sha256: bytes | None
     ) -> str:
@@ -147,25 +204,31 @@ class LocalStorage:
         try:
             return await _PartWriter(folder, number, sha256).run(body)
         except FileNotFoundError:
-            raise _unknown() from None  # aborted or completed meanwhile
+            raise unknown_upload() from None  # aborted or completed meanwhile
 
     async def list_parts(self, upload_id: str, key: str) -> list[PartDone]:
         folder = await to_thread.run_sync(self._upload, upload_id, key)
         try:
             return await to_thread.run_sync(_parts, folder)
         except FileNotFoundError:
-            raise _unknown() from None
+            raise unknown_upload() from None
 
     async def complete_upload(self, upload_id: str, key: str, parts: Sequence[CompletedPart], digest: str) -> Staged:
         folder = await to_thread.run_sync(self._upload, upload_id, key)
         try:
             return await to_thread.run_sync(_join, folder, list(parts), self._path(key), digest)
         except FileNotFoundError:
-            raise _unknown() from None  # somebody else has completed or aborted it meanwhile
+            raise unknown_upload() from None  # somebody else has completed or aborted it meanwhile
 
     async def abort_upload(self, upload_id: str, key: str) -> None:
         folder = await to_thread.run_sync(self._upload, upload_id, key)
         await to_thread.run_sync(_forget, folder)
+
+    async def list_uploads(self) -> AsyncIterator[Pending]:
+        found = _begun(self._uploads)
+        while page := await to_thread.run_sync(lambda: list(islice(found, self.page))):
+            for upload in page:
+                yield upload
 
     def _upload(self, upload_id: str, key: str) -> Path:
         folder = self._uploads / upload_id
@@ -174,17 +237,10 @@ class LocalStorage:
                 return folder
         except FileNotFoundError:
             pass
-        raise _unknown()
+        raise unknown_upload()
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if any(part in ("", ".", "..") or "\0" in part or "\\" in part or len(part.encode()) > 255 for part in parts):
-            raise StorageError(f"{key!r} is not a key")
-        return self._objects.joinpath(*parts)
-
-
-def _unknown() -> UnknownUploadError:
-    return UnknownUploadError("there is no such upload, or no longer")
+        return self._objects.joinpath(*key_parts(key))
 
 
 class _PartWriter:
@@ -249,17 +305,7 @@ def _join(folder: Path, parts: list[CompletedPart], target: Path, expected: str)
 
 
 def _join_locked(folder: Path, parts: list[CompletedPart], target: Path, expected: str) -> Staged:
-    there = {part.part_number: part for part in _parts(folder)}
-    numbers = [part.part_number for part in parts]
-    if numbers != sorted(set(numbers)):
-        raise StorageError("the parts are not in order, or one is there twice")
-    if missing := sorted(set(numbers) - set(there)):
-        raise StorageError(f"part {missing[0]} was never sent")
-    if left_out := sorted(set(there) - set(numbers)):
-        raise StorageError(f"part {left_out[0]} was sent and is not in the list")
-    for part in parts:
-        if part.etag.strip('"') != there[part.part_number].etag.strip('"'):
-            raise StorageError(f"part {part.part_number} has another etag than the one in the list")
+    check_parts(_parts(folder), parts)
     digest, size = sha256(), 0
     with _replacing(target) as file:
         for part in parts:
@@ -279,6 +325,66 @@ def _forget(folder: Path) -> None:
     with suppress(FileNotFoundError), _locked(folder / "key"):
         (folder / "key").unlink()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begun(uploads: Path) -> Iterator[Pending]:
+    with os.scandir(uploads) as entries:
+        for entry in entries:
+            key = Path(entry.path) / "key"
+            with suppress(FileNotFoundError):  # it has just ended, or is just beginning
+                yield Pending(key.read_text(), entry.name, key.stat().st_mtime)
+
+
+def _walk(folder: Path, base: str, begin: str) -> Iterator[Listed]:
+    """The objects in a folder whose key is ``base``; one folder is open at each depth."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(begin) or _TEMPORARY.fullmatch(entry.name):
+                continue
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), f"{base}{entry.name}/", "")
+                continue
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                found = entry.stat()
+                yield Listed(base + entry.name, found.st_size, found.st_mtime)
+
+
+def _stat(path: Path) -> os.stat_result:
+    """Of an object; a folder of objects is none."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return found
+
+
+def _touch(path: Path) -> bool:
+    # The lock decides between us and _unlink_if_older: either it sees the new time, or we see that the file is gone.
+    with suppress(FileNotFoundError, IsADirectoryError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            now = time.time_ns()  # the filesystem's own clock may be some milliseconds behind
+            os.utime(file.fileno(), ns=(now, now))
+            return True
+    return False
+
+
+def _unlink_if_older(path: Path, before: float) -> bool:
+    aside = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}")
+    try:
+        if _stat(path).st_mtime >= before:
+            return False
+        path.rename(aside)  # whoever writes the key now writes another file
+        with aside.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_mtime < before:
+                aside.unlink()
+                return True
+            with suppress(FileExistsError):  # touched or written since we looked: it goes back, unless there is a newer
+                os.link(aside, path)
+            aside.unlink()
+    except FileNotFoundError:
+        pass  # somebody else has deleted it
+    return False
 
 
 @contextmanager
