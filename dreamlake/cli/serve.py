@@ -36,5 +36,5 @@ def serve(
     folder = (data or home() / "lake").expanduser().absolute()
     place = storage_location(storage)
     settings = Settings(folder, public_url=public_url.rstrip("/") if public_url else None, storage=place)
-    what = f"{folder} with its bytes in {place}" if place else str(folder)
-    run(settings, host, port, lambda url: typer.echo(f"dreamlake: {what} is served at {url}"))
+    over = f" over {place}" if place else ""
+    run(settings, host, port, lambda url: typer.echo(f"dreamlake: {folder} is served at {url}{over}"))

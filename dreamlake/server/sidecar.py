@@ -54,9 +54,9 @@ def staging_key(owner: str, project: str, digest: str) -> str:
     return f"{owner}/{project}/staging/{digest}"
 
 
-def chunk_key(digest: str, extension: str) -> str:
-    """The key of a chunk, shared by all assets; it is named by the first 16 hex digits of its SHA-256."""
-    return f"chunks/{digest[:16]}.{extension}"
+def chunk_key(digest: str, extension: str, digits: int = 16) -> str:
+    """The key of a chunk, shared by all assets; it is named by the first hex digits of its SHA-256."""
+    return f"chunks/{digest[:digits]}.{extension}"
 
 
 def timestamp(seconds: float) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
 from ._lake import Client, opened
+from ._stores import Store, Stores, make_store
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,22 @@ def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     anyio.run(make)
     return data
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """Real S3 servers, started when they are needed."""
+    running = Stores(tmp_path_factory.mktemp("stores"))
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=["local", "rclone", "juicefs"])
+def store(
+    request: pytest.FixtureRequest, stores: Stores, unused_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Store:
+    """A place of the test's own in each of the storages."""
+    return make_store(request.param, stores, unused_port, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -16,26 +16,13 @@ import pytest
 
 from dreamlake.core.parts import CompletedPart
 from dreamlake.server.storage import Storage, StorageError, UnknownUploadError, s3client, s3objects
-from tests.server._stores import Store, Stores, make_store
+
+from ._stores import Store
 
 KEY = "alice/robotics/staging/0123456789abcdef"
 MIB = 1 << 20
 LEAST = 5 * MIB  # of all parts but the last, in S3
 NOTHING = hashlib.sha256(b"").hexdigest()
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
-    running = Stores(tmp_path_factory.mktemp("stores"))
-    yield running
-    running.close()
-
-
-@pytest.fixture(params=["local", "rclone", "juicefs"])
-def store(
-    request: pytest.FixtureRequest, stores: Stores, unused_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Store:
-    return make_store(request.param, stores, unused_port, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Answering with the bytes of an object: whole or in ranges, streamed, cacheable (RFC 9110, 14)."""
+"""Answering with the bytes of an object: whole or in ranges, streamed, cacheable (RFC 9110, 14).
+
+A storage whose bytes can be had directly gives them itself: the lake answers where.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,30 @@ from litestar import Request, Response
 from litestar.response import Stream
 
 from dreamlake.server.errors import Refused
-from dreamlake.server.storage import Storage
+from dreamlake.server.storage import URL_SECONDS, Storage
 
 __all__ = ["IMMUTABLE", "object_response"]
 
 IMMUTABLE = "public, max-age=31536000, immutable"
+# A browser asks again long before the URL that it was sent to has expired; nobody else may keep it.
+REDIRECT = f"private, max-age={URL_SECONDS // 4}"
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 async def object_response(
     storage: Storage, key: str, request: Request[Any, Any, Any], media_type: str, cache: str
 ) -> Response[Any]:
-    """The object, or the range of it that was asked for.
+    """The object, or the range of it that was asked for; or where to get it, without looking whether it is there.
 
     Raises:
         Refused: 404 when there is none, 416 when the range lies outside of it.
     """
+    # What is signed is a GET: a HEAD is answered here.
+    url = None if request.method == "HEAD" else await storage.sign_get(key, media_type)
+    if url is not None:
+        return Response(
+            b"", status_code=307, media_type=media_type, headers={"Location": url, "Cache-Control": REDIRECT}
+        )
     size = await storage.size(key)
     if size is None:
         raise Refused(404, "there is no such object")

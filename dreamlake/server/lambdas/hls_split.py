@@ -10,6 +10,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,12 +22,15 @@ from dreamlake.core.playlist import render_playlist
 from dreamlake.media.scan import scan
 from dreamlake.media.split import EXTENSIONS, Splitter
 from dreamlake.media.transcode import needs_rewrite, rewrite
-from dreamlake.server.sidecar import Asset, chunk_key, update_meta
+from dreamlake.server.chunks import store_chunk
+from dreamlake.server.sidecar import Asset, update_meta
 from dreamlake.server.storage import Storage
+from dreamlake.server.taskpool import TaskPool
 
 __all__ = ["hls_split"]
 
 REWRITE_SHARE = 0.9  # of the progress, when pictures have to be encoded anew
+AT_ONCE = 4  # chunks that are stored while the next one is cut
 
 
 async def hls_split(storage: Storage, asset: Asset, report: Callable[[float], None]) -> None:
@@ -44,8 +49,10 @@ async def hls_split(storage: Storage, asset: Asset, report: Callable[[float], No
         async with storage.local_file(asset.staging) as original:
             splitter = await to_thread.run_sync(_prepare, original, asset, Path(folder), report)
             begun = REWRITE_SHARE if splitter.transcoded_from else 0.0
-            await _store_segments(storage, splitter, lambda done: report(begun + (1 - begun) * done))
-    await _store_description(storage, asset, splitter)
+            chunks = _Chunks(storage)
+            await _store_segments(chunks, splitter, lambda done: report(begun + (1 - begun) * done))
+            await chunks.check()
+            await _store_description(storage, asset, splitter, chunks)
 
 
 def _sweep(storage: Storage, asset: Asset) -> None:
@@ -70,23 +77,62 @@ def _prepare(original: Path, asset: Asset, folder: Path, report: Callable[[float
     return Splitter(target, scan(target), work, transcoded_from)
 
 
-async def _store_segments(storage: Storage, splitter: Splitter, report: Callable[[float], None]) -> None:
-    segments = splitter.segments()
-    number = 0
-    while (segment := await to_thread.run_sync(next, segments, None)) is not None:
-        key = chunk_key(segment.digest.hex(), EXTENSIONS[splitter.container])
-        if await storage.size(key) != segment.size:  # the same chunk may be another video's too
-            await storage.write_file(key, segment.path)
-        number += 1
-        report(number / splitter.count)
+@dataclass(frozen=True)
+class _Reused:
+    """A chunk that another video had stored before: its bytes, or where they are, and its extension."""
+
+    content: bytes | Path
+    extension: str
+
+
+class _Chunks:
+    """The chunks of one video, and their keys by SHA-256 in hex."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._keys: dict[str, str] = {}
+        self._reused: dict[str, _Reused] = {}
+
+    async def store(self, content: bytes | Path, digest: str, extension: str) -> None:
+        """Store one; the file of one that was there already is left where it is."""
+        stored = await store_chunk(self._storage, content, digest, extension)
+        self._keys[digest] = stored.key
+        if stored.reused:
+            self._reused[digest] = _Reused(content, extension)
+
+    async def check(self) -> None:
+        """Store again what was there and is not any more: it may have been cleared up when it was found."""
+        for digest, reused in list(self._reused.items()):
+            if await self._storage.size(self._keys[digest]) is None:
+                await self.store(reused.content, digest, reused.extension)
+
+    def key(self, digest: str, extension: str) -> str:
+        """The key that a chunk has got."""
+        assert self._keys[digest].endswith(extension)
+        return self._keys[digest]
+
+
+async def _store_segments(chunks: _Chunks, splitter: Splitter, report: Callable[[float], None]) -> None:
+    segments, extension = splitter.segments(), EXTENSIONS[splitter.container]
+    stored = 0
+
+    async def store(path: Path, digest: str) -> None:
+        nonlocal stored
+        await chunks.store(path, digest, extension)
+        stored += 1
+        report(stored / splitter.count)
+
+    async with TaskPool(AT_ONCE) as pool:
+        while (segment := await to_thread.run_sync(next, segments, None)) is not None:
+            await pool.start(partial(store, segment.path, segment.digest.hex()))
     if splitter.init:
-        await storage.write(chunk_key(sha256(splitter.init).hexdigest(), "mp4"), splitter.init)
+        await chunks.store(splitter.init, sha256(splitter.init).hexdigest(), "mp4")
 
 
-async def _store_description(storage: Storage, asset: Asset, splitter: Splitter) -> None:
+async def _store_description(storage: Storage, asset: Asset, splitter: Splitter, chunks: _Chunks) -> None:
     """The playlist, the index, and last the sidecar."""
     index: FrameIndex = splitter.index
-    playlist = render_playlist(splitter.playlist(chunk_key)).encode()
+    playlist = render_playlist(splitter.playlist(chunks.key)).encode()
     stream = sha256(playlist).hexdigest()[:16]
     await storage.write(asset.key(f"stream/{stream}.m3u8"), playlist)
     await storage.write(asset.key("frames.npz"), index.to_bytes())

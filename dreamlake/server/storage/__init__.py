@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dreamlake.errors import ConfigError, MissingExtraError
 from dreamlake.server.storage.base import (
+    URL_SECONDS,
     Listed,
     Pending,
     Staged,
@@ -17,8 +18,8 @@ from dreamlake.server.storage.base import (
 from dreamlake.server.storage.local import LocalStorage
 
 __all__ = [
-    "Listed", "LocalStorage", "Pending", "Staged", "Storage", "StorageDown", "StorageError", "UnknownUploadError",
-    "open_storage",
+    "URL_SECONDS", "Listed", "LocalStorage", "Pending", "Staged", "Storage", "StorageDown", "StorageError",
+    "UnknownUploadError", "open_storage",
 ]  # fmt: skip
 
 

@@ -17,9 +17,12 @@ from dreamlake.core.parts import CompletedPart
 from dreamlake.core.wire import PartDone
 
 __all__ = [
-    "Listed", "Pending", "Staged", "Storage", "StorageDown", "StorageError", "UnknownUploadError", "check_parts",
-    "key_parts", "unknown_upload",
+    "URL_SECONDS", "Listed", "Pending", "Staged", "Storage", "StorageDown", "StorageError", "UnknownUploadError",
+    "check_parts", "key_parts", "unknown_upload",
 ]  # fmt: skip
+
+
+URL_SECONDS = 3600  # that a signed URL is good for
 
 
 class StorageError(Exception):

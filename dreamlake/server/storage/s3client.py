@@ -26,12 +26,11 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.loaders import create_loader
 
 from dreamlake.errors import ConfigError
-from dreamlake.server.storage.base import StorageDown, key_parts, unknown_upload
+from dreamlake.server.storage.base import URL_SECONDS, StorageDown, key_parts, unknown_upload
 from dreamlake.server.storage.s3location import parse_location
 
-__all__ = ["URL_SECONDS", "Bucket", "S3Refusal", "failures"]
+__all__ = ["Bucket", "S3Refusal", "failures"]
 
-URL_SECONDS = 3600
 _TRANSPORT = (NoConnection, HTTPClientError, IncompleteReadError, ConnectionProblem, TimeoutError)
 _BUSY = {"SlowDown", "RequestTimeout", "ServiceUnavailable", "InternalError", "Throttling", "RequestLimitExceeded"}
 _loader = create_loader()  # it keeps the descriptions of S3, which take a tenth of a second to read, for all clients
