@@ -206,7 +206,7 @@ def _csv_rows(lines: Lines) -> Iterator[bytes]:
             raise lines.refuse(f"is not CSV ({error})") from None
         if row is None:
             return
-        if not any(row):
+        if not any(map(str.strip, row)):
             continue
         if header is None:
             header = _header(lines, row)
@@ -275,14 +275,16 @@ def _vtt_blocks(lines: Lines) -> Iterator[_Block]:
 def _srt_blocks(lines: Lines) -> Iterator[_Block]:
     """The cues of a SubRip file. A blank line within a text is shown by players, so it does not end the cue."""
     cue: _Block | None = None
+    size = 0
     for begin, block in _blocks(lines):
         if any("-->" in line for line in block[:2]) or cue is None or all(line.strip().isdecimal() for line in block):
             if cue is not None:
                 yield cue
-            cue = begin, block
+            cue, size = (begin, block), 0
         else:
             cue[1].extend(["", *block])
-            if sum(map(len, cue[1])) > MAX_LINE:
+            size += 1 + sum(map(len, block))
+            if size > MAX_LINE:
                 raise lines.refuse(f"a cue is longer than {MAX_LINE // 1024**2} MiB", cue[0])
     if cue is not None:
         yield cue

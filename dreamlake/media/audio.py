@@ -24,7 +24,7 @@ FORMATS = "wav,mp3,flac,aac,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 TRIED = 16  # packets from the beginning, of which one at least must decode
 SLACK = 1.0  # seconds that a file may be shorter than it says: what encoders add at its ends
 TAIL = 128 * 1024  # bytes in which the last page of an Ogg file begins
-CHUNKS = 10_000  # of a WAV file, before its sound
+CHUNKS = 10_000  # that may stand before the sound
 
 
 @dataclass(frozen=True)
@@ -176,10 +176,13 @@ def _wav_end(file: BinaryIO) -> int:
 
 def _mp3_end(file: BinaryIO) -> int:
     """What the header of Xing, which LAME and FFmpeg write into the first block, says of the length in bytes."""
-    head = file.read(10)
     begin = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        begin = 10 + sum((byte & 0x7F) << 7 * (3 - at) for at, byte in enumerate(head[6:10]))
+    for _ in range(CHUNKS):  # an ID3 tag may stand in front, and another one behind it
+        head = file.read(10)
+        if head[:3] != b"ID3" or len(head) < 10:
+            break
+        begin += 10 + sum((byte & 0x7F) << 7 * (3 - at) for at, byte in enumerate(head[6:10]))
+        file.seek(begin)
     file.seek(begin)
     block = file.read(256)
     at = max(block.find(b"Xing"), block.find(b"Info"))
