@@ -148,11 +148,12 @@ def test_waves_of_unknown_length(good: Good, tmp_path: Path) -> None:
     """As they are written to a pipe, and as RF64 writes what takes more than 4 GB."""
     data = good(AUDIO, ".wav")
     at = data.index(b"data")
-    streamed = data[:4] + b"\xff" * 4 + data[8 : at + 4] + b"\xff" * 4 + data[at + 8 :]
     sound = data[at + 8 :]
+    streamed = data[:4] + b"\xff" * 4 + data[8 : at + 4] + b"\xff" * 4 + sound
+    by_sox = data[: at + 4] + b"\x00\xf0\xff\x7f" + sound
     large = struct.pack("<4sIQQQI", b"ds64", 28, len(data), len(sound), len(sound) // 2, 0)
     rf64 = b"RF64" + b"\xff" * 4 + b"WAVE" + large + streamed[12:]
-    for number, variant in enumerate((streamed, rf64)):
+    for number, variant in enumerate((streamed, by_sox, rf64)):
         path = tmp_path / f"{number}.wav"
         path.write_bytes(variant)
         check_content(path, AUDIO)
