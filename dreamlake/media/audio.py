@@ -24,6 +24,7 @@ FORMATS = "wav,mp3,flac,aac,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
 TRIED = 16  # packets from the beginning, of which one at least must decode
 SLACK = 1.0  # seconds that a file may be shorter than it says: what encoders add at its ends
 TAIL = 128 * 1024  # bytes in which the last page of an Ogg file begins
+UNKNOWN = {0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF}  # lengths of WAV as FFmpeg, SoX and ALSA write it to a pipe
 CHUNKS = 10_000  # that may stand before the sound
 
 
@@ -167,9 +168,7 @@ def _wav_end(file: BinaryIO) -> int:
             data_size = int.from_bytes(file.read(16)[8:], "little")
             length -= 16
         if name == b"data":
-            if length == 0xFFFFFFFF:  # written to a pipe, or in ds64
-                length = data_size
-            return file.tell() + length
+            return file.tell() + (data_size if length in UNKNOWN else length)
         file.seek(length + length % 2, 1)
     return 0
 

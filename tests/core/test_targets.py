@@ -14,6 +14,7 @@ from dreamlake.core.targets import (
     AssetUri,
     FileUri,
     Space,
+    Target,
     asset_name,
     bss_uri,
     check_name,
@@ -22,6 +23,7 @@ from dreamlake.core.targets import (
     parse_episode,
     parse_source,
     parse_space,
+    parse_target,
     slugify,
 )
 from dreamlake.errors import InvalidIdError, InvalidTargetError, UsageError
@@ -429,3 +431,51 @@ def test_any_text_is_a_source_or_refused_with_an_error_of_ours(scheme: str, rest
     else:
         assert source.location
         assert source.scheme in ("file", "s3", "http", "https")
+
+
+# -- targets ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("alice@robotics//camera/front/run01.mp4", Target(Space("alice", "robotics"), "/camera/front/run01.mp4")),
+        ("alice@robotics:run-042//a.mp4", Target(Space("alice", "robotics", "run-042"), "/a.mp4")),
+        ("robotics:run-042//a.mp4", Target(Space(None, "robotics", "run-042"), "/a.mp4")),
+        ("robotics//a.mp4", Target(Space(None, "robotics"), "/a.mp4")),
+        ("//a.mp4", Target(Space(None, None), "/a.mp4")),
+        ("//カメラ/a b: c@d.mp4", Target(Space(None, None), "/カメラ/a b: c@d.mp4")),
+        ("v-1//a", Target(Space(None, "v-1"), "/a")),
+    ],
+)
+def test_targets(text: str, expected: Target) -> None:
+    assert parse_target(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "/", "//", "///a", "//a/", "//a//b", "//../a", "//a/./b", "//a\\b", "//a\n", "a.mp4", "./a.mp4",
+        "/tmp/a.mp4", "/tmp//a.mp4", "./a//b.mp4", "../a//b.mp4", "camera/front//a.mp4", "~//a", "C:\\a.mp4",
+        "alice@robotics", "alice@robotics:run-042", "alice@robotics/a.mp4", "@robotics//a", "alice@//a",
+        "alice@robotics:// a", ":run//a", "robotics://a", "robotics:a:b//a", "a@b@c//a", "a b//c",
+        "bss://localhost:10234/videos/69e7264a", "bss:///videos/69e7264a", "s3://bucket/key",
+        "https://example.com//a.mp4", "file:///a.mp4",
+        "v-BV1bW411n7fY9x01", "69e7264a0123456789abcdef",
+    ],
+)  # fmt: skip
+def test_what_is_no_target(text: str) -> None:
+    with pytest.raises(InvalidTargetError):
+        parse_target(text)
+
+
+@examples(100)
+@given(st.none() | slugs, slugs, st.none() | slugs, st.lists(slugs, min_size=1, max_size=4))
+def test_a_target_says_what_it_is_made_of(
+    namespace: str | None, space: str, episode: str | None, parts: list[str]
+) -> None:
+    head = (f"{namespace}@" if namespace else "") + space + (f":{episode}" if episode else "")
+    text = f"{head}//{'/'.join(parts)}"
+    assert parse_target(text) == Target(Space(namespace, space, episode), "/" + "/".join(parts))
+    if episode is not None:
+        assert parse_target(text).space == parse_episode(head)  # the order of --episode

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
+from dreamlake.core.kinds import IMAGE, KINDS, LABEL_TRACK, TEXT_TRACK, VIDEO, Kind
 from dreamlake.core.targets import slugify
 from dreamlake.server.schema import assets, episodes, namespaces, nodes, projects
 
@@ -180,3 +182,155 @@ async def test_who_am_i(lake_client: Client) -> None:
     namespace = answer.raise_for_status().json()["namespace"]
     assert namespace == lake_client.lake.settings.namespace
     assert slugify(namespace) == namespace
+
+
+# -- all kinds -----------------------------------------------------------------------------------------------------
+
+
+async def test_each_kind_has_its_route_and_its_field(lake_client: Client) -> None:
+    for number, kind in enumerate(KINDS):
+        body = {"namespace": "alice", "project": "robotics", "name": f"/{number}", kind.bss_field: BSS_ID}
+        answer = await lake_client.http.post(f"/assets/{kind.name}", json=body)
+        assert answer.status_code == 201, answer.text
+        url = answer.json()["lambdaUrl"]
+        if kind == IMAGE:
+            assert url is None
+        else:
+            assert url.startswith(f"http://lake.test/lambdas/{kind.action}?")
+            assert f"{kind.id_field}={BSS_ID}" in url
+        for other in KINDS:
+            if other != kind:
+                wrong = await lake_client.http.post(f"/assets/{other.name}", json={**body, "name": "/x"})
+                assert wrong.status_code == 400
+                assert other.bss_field in wrong.json()["detail"]
+    assert [asset.kind for asset in await lake_client.rows(assets)] == [kind.name for kind in KINDS]
+    assert len(await lake_client.rows(projects)) == 1  # project is the older name of space
+    assert (await lake_client.http.post("/assets/folder", json=BODY)).status_code == 404
+
+
+async def test_a_space_must_be_named(lake_client: Client) -> None:
+    body = {name: value for name, value in BODY.items() if name != "space"}
+    for more in ({}, {"space": ""}, {"project": ""}, {"space": None}):
+        answer = await lake_client.http.post("/assets/video", json={**body, **more})
+        assert answer.status_code == 400, more
+    answer = await lake_client.http.post("/assets/video", json={**body, "space": "robotics", "project": "other"})
+    assert answer.status_code == 201
+    assert [project.slug for project in await lake_client.rows(projects)] == ["robotics"]
+
+
+# -- finding by path -----------------------------------------------------------------------------------------------
+
+LABELS = b'{"ts": 0, "dt": 1}\n'
+
+
+async def place(client: Client, data: bytes, name: str = "/a/b.jsonl", kind: Kind = LABEL_TRACK, **more: str) -> str:
+    """Store something and give it a name in the catalog; returns its id."""
+    bss_id = await client.add(name, data, kind)
+    body = {"namespace": "alice", "space": "robotics", "name": name, kind.bss_field: bss_id, **more}
+    (await client.http.post(f"/assets/{kind.name}", json=body)).raise_for_status()
+    return bss_id
+
+
+async def find(client: Client, route: str = "label-track/", **query: str) -> dict[str, Any] | int:
+    """What is at a path, or the status of the refusal."""
+    query = {"namespace": "alice", "space": "robotics", "path": "/a/b.jsonl", **query}
+    answer = await client.http.get(
+        f"/assets/{route}download", params={name: text for name, text in query.items() if text}
+    )
+    if not answer.is_success:
+        assert answer.headers["content-type"] == "application/problem+json"
+        return answer.status_code
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_an_asset_is_found_by_its_path(lake_client: Client) -> None:
+    bss_id = await place(lake_client, LABELS)
+    found = await find(lake_client)
+    assert found == {
+        "url": f"http://lake.test/labels/{bss_id}/raw",
+        "filename": "b.jsonl",
+        "bssId": bss_id,
+        "kind": "label-track",
+        "sha256": sha256(LABELS).hexdigest(),
+        "size": len(LABELS),
+    }
+    assert (await lake_client.http.get(f"http://lake.test/labels/{bss_id}/raw")).content == LABELS
+    assert await find(lake_client, "") == found
+    assert await find(lake_client, space="", project="robotics") == found
+    assert await find(lake_client, path="a//b.jsonl") == found
+
+    assert await find(lake_client, path="/a") == 404
+    assert await find(lake_client, path="/a/b") == 404
+    assert await find(lake_client, "text-track/") == 404
+    assert await find(lake_client, namespace="bob") == 404
+    assert await find(lake_client, space="other") == 404
+    assert await find(lake_client, episode="run-042") == 404
+    assert await find(lake_client, "folder/") == 404
+    assert await find(lake_client, space="") == 400
+    assert await find(lake_client, path="") == 400
+    assert await find(lake_client, path="/") == 400
+    assert await find(lake_client, path="/../a") == 400
+    assert await find(lake_client, path="/a\0") == 400
+
+
+async def test_an_episode_has_paths_of_its_own(lake_client: Client) -> None:
+    plain = await place(lake_client, LABELS)
+    inside = await place(lake_client, LABELS * 2, episodeName="run-042")
+    for episode, bss_id in (("", plain), ("run-042", inside)):
+        for route in ("label-track/", ""):
+            found = await find(lake_client, route, episode=episode)
+            assert isinstance(found, dict)
+            assert found["bssId"] == bss_id
+    assert await find(lake_client, episode="run-043") == 404
+
+
+async def test_the_newest_asset_is_found(lake_client: Client) -> None:
+    """Also where the newest is an earlier one that was brought back, and where newer ones were deleted."""
+
+    async def newest() -> str | int:
+        found = await find(lake_client)
+        return found if isinstance(found, int) else str(found["bssId"])
+
+    one = await place(lake_client, LABELS)
+    two = await place(lake_client, LABELS * 2)
+    assert await newest() == two
+    assert await place(lake_client, LABELS) == one
+    assert await newest() == one
+    assert len(await lake_client.rows(assets)) == 2
+    for gone, left in ((one, two), (two, 404)):
+        assert (await lake_client.http.delete(f"/labels/{gone}")).status_code == 204
+        assert await newest() == left
+
+
+async def test_what_is_another_owner_s_is_not_found(lake_client: Client) -> None:
+    """Whoever guesses an id and gives it a name learns nothing of what it names."""
+    digest = await lake_client.stage(LABELS, "labels", owner="bob")
+    registered = await lake_client.register("/b.jsonl", digest, LABEL_TRACK, owner="bob")
+    body = {"namespace": "alice", "space": "robotics", "name": "/a/b.jsonl", "bssLabelId": registered.json()["id"]}
+    assert (await lake_client.http.post("/assets/label-track", json=body)).status_code == 201
+    assert await find(lake_client) == 404
+    as_text = {**body, "name": "/a/c.jsonl", "bssTextTrackId": await place(lake_client, LABELS)}
+    assert (await lake_client.http.post("/assets/text-track", json=as_text)).status_code == 201
+    assert await find(lake_client, path="/a/c.jsonl", route="") == 404  # a label track is no text track
+
+
+async def test_a_path_is_found_in_any_script_and_form(lake_client: Client) -> None:
+    bss_id = await place(lake_client, LABELS, "/カメラ/a b%2F#?.jsonl", TEXT_TRACK)
+    found = await find(lake_client, "", path="/カメラ/a b%2F#?.jsonl")
+    assert isinstance(found, dict)
+    assert (found["bssId"], found["filename"]) == (bss_id, "a b%2F#?.jsonl")
+    composed, apart = "/\N{LATIN SMALL LETTER U WITH DIAERESIS}.mp4", "/u\N{COMBINING DIAERESIS}.mp4"
+    bss_id = await place(lake_client, b"not a video", apart, VIDEO)
+    for path in (composed, apart):
+        found = await find(lake_client, "video/", path=path)
+        assert isinstance(found, dict)
+        assert found["bssId"] == bss_id
+
+
+async def test_urls_begin_as_the_lake_is_reached(lake_client: Client) -> None:
+    await place(lake_client, LABELS)
+    async with opened(lake_client.data, public_url="https://lake.example/base") as public:
+        found = await find(public)
+        assert isinstance(found, dict)
+        assert found["url"] == f"https://lake.example/base/labels/{found['bssId']}/raw"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
 from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["assets_routers", "current_meta", "find_asset", "register_all"]
 
 MAX_PAGE = 1000
+_decoders = RunVar[CapacityLimiter]("image_decoders")  # one at a time, so that large images leave threads to others
 _ID = re.compile(r"[0-9a-f]{8,24}")
 
 # What the routes of a kind answer with; each kind's router puts its own in their place.
@@ -226,9 +228,16 @@ async def _image_facts(lake: Lake, asset: Asset) -> ImageFacts:
 
     async with lake.storage.local_file(asset.staging) as path:
         try:
-            return await to_thread.run_sync(probe_image, path, asset.filename)
+            return await to_thread.run_sync(probe_image, path, asset.filename, limiter=_decoder())
         except SourceError as error:
             raise Refused(400, str(error)) from None
+
+
+def _decoder() -> CapacityLimiter:
+    limiter = _decoders.get(None)
+    if limiter is None:
+        _decoders.set(limiter := CapacityLimiter(1))
+    return limiter
 
 
 def _disposition(filename: str) -> str:
