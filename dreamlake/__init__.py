@@ -8,7 +8,7 @@
 This is the blocking API; ``import dreamlake.aio as adl`` has the same names to be awaited.
 """
 
-from dreamlake._sync import Asset, Video, VideoArray, close, load, load_video, upload, upload_many
+from dreamlake._sync import Asset, Video, VideoArray, close, download, load, load_video, upload, upload_many
 from dreamlake.config import connect
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
@@ -28,6 +28,7 @@ __all__ = [
     "VideoArray",
     "close",
     "connect",
+    "download",
     "load",
     "load_video",
     "upload",

@@ -11,6 +11,7 @@ from dreamlake._async import (
     AsyncVideo,
     AsyncVideoArray,
     close,
+    download,
     load,
     load_video,
     upload,
@@ -33,11 +34,12 @@ __all__ = [
     "UploadResult",
     "close",
     "connect",
+    "download",
     "load",
     "load_video",
     "upload",
     "upload_many",
 ]
 
-for _definition in (AsyncAsset, AsyncVideo, AsyncVideoArray, close, load, load_video, upload, upload_many):
+for _definition in (AsyncAsset, AsyncVideo, AsyncVideoArray, close, download, load, load_video, upload, upload_many):
     _definition.__module__ = __name__

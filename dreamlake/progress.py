@@ -13,7 +13,7 @@ __all__ = ["Progress", "bars", "lines", "many_bars", "many_progress", "upload_pr
 Progress = bool | Callable[[UploadEvent], None] | None
 """``None`` shows a bar where somebody can see it, ``True`` always, ``False`` never; a callable gets the events."""
 
-_TITLES: dict[Stage, str] = {"hash": "reading", "upload": "sending", "process": "processing"}
+_TITLES: dict[Stage, str] = {"hash": "reading", "upload": "sending", "process": "processing", "download": "fetching"}
 
 
 @contextmanager

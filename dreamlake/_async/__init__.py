@@ -2,9 +2,12 @@
 
 from dreamlake._async.api import close, load, load_video
 from dreamlake._async.asset import AsyncAsset
+from dreamlake._async.download import download
 from dreamlake._async.upload import upload
 from dreamlake._async.uploadmany import upload_many
 from dreamlake._async.video import AsyncVideo
 from dreamlake._async.videoarray import AsyncVideoArray
 
-__all__ = ["AsyncAsset", "AsyncVideo", "AsyncVideoArray", "close", "load", "load_video", "upload", "upload_many"]
+__all__ = [
+    "AsyncAsset", "AsyncVideo", "AsyncVideoArray", "close", "download", "load", "load_video", "upload", "upload_many",
+]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from dreamlake._async._runtime import sleep
@@ -53,6 +55,20 @@ class AsyncAsset:
     async def metadata(self) -> Any:
         """What the lake knows of it: name, status, sha256, size in bytes, and more by its kind."""
         return await self._lake.asset(self._kind, self._object_id)
+
+    async def download(self, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
+        """Fetch the original bytes into a file, as ``download`` does.
+
+        Args:
+            to: the file, or a folder for a file of the asset's own name; None for the current folder.
+            progress: as of ``upload``.
+
+        Returns:
+            The path of the file.
+        """
+        from dreamlake._async.download import download_asset
+
+        return await download_asset(self._lake, self._kind, self._object_id, to, progress)
 
     def __repr__(self) -> str:
         return f"<{self._kind.name} {self.id} {self.uri!r}>"

@@ -7,6 +7,7 @@ pickled finds the source of its process again by its key.
 from __future__ import annotations
 
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from weakref import WeakValueDictionary
 
 from dreamlake._async._runtime import Shared, gather, offload
 from dreamlake._async.asset import ready
+from dreamlake._async.download import download_asset
 from dreamlake._async.lake import AsyncLake
 from dreamlake.config import LakeAddress
 from dreamlake.core.frameindex import FrameIndex
@@ -95,6 +97,10 @@ class AsyncSource(ABC):
     @abstractmethod
     async def _read(self, number: int) -> Any:
         """The packets of a segment, from where it is stored."""
+
+    async def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:  # noqa: ARG002 (of lakes)
+        """Fetch the original file."""
+        raise UsageError(f"{self.uri} lies outside of any lake: there is nothing to download")
 
     async def segment(self, number: int) -> Any:
         """The packets of a segment: out of memory if they are there, and read once by all who want them at once.
@@ -236,6 +242,9 @@ class AsyncLakeSource(AsyncSource):
         """
         meta: VideoMeta = await ready(self._lake, VIDEO, self._object_id, progress)
         return meta
+
+    async def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
+        return await download_asset(self._lake, VIDEO, self._object_id, to, progress)
 
     async def _version(self, number: int) -> Hashable:
         return self._object_id, number, bytes(self.loaded().segment_sha256[number])

@@ -12,6 +12,7 @@ from dreamlake._async._runtime import Slots, offload
 from dreamlake._async.asset import AsyncAsset, ready
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import AsyncLocalFile, Report, check_file
+from dreamlake._async.manifest import AsyncManifest, Entry
 from dreamlake._async.sources import AsyncLakeSource
 from dreamlake._async.transfer import AsyncTransfer
 from dreamlake._async.video import AsyncVideo
@@ -91,12 +92,10 @@ class Sent:
     Attributes:
         object_id: of the asset.
         known: whether the lake had the same bytes under the same name already.
-        stat: of the file, from before it was read.
     """
 
     object_id: str
     known: bool
-    stat: os.stat_result
 
 
 class AsyncUploader:
@@ -111,6 +110,7 @@ class AsyncUploader:
         self.namespace = ""
         self.project = ""
         self.episode: str | None = None
+        self.manifest = AsyncManifest("")
         self._options = options
         self._slots = Slots(options.concurrency)
 
@@ -131,9 +131,10 @@ class AsyncUploader:
         """
         await check_file(path)
         found = kind_of(path.name, None if kind is None else kind_named(kind))
-        from dreamlake.media.check import check_content
+        if not await self.manifest.was_checked(path, found.name):
+            from dreamlake.media.check import check_content
 
-        await offload(partial(check_content, path, found))
+            await offload(partial(check_content, path, found))
         return found
 
     async def open(self, place: Place) -> None:
@@ -141,6 +142,7 @@ class AsyncUploader:
         self.namespace = place.space.namespace or (await self.lake.me()).namespace
         self.project = place.space.space or DEFAULT_SPACE
         self.episode = place.space.episode
+        self.manifest = AsyncManifest(f"{self.lake.address} {self.namespace}/{self.project}/{self.episode or ''}")
 
     async def read(self, path: Path, report: Report) -> AsyncLocalFile:
         """Hash a file that was checked: step 1."""
@@ -188,7 +190,8 @@ class AsyncUploader:
         created = await self.lake.create_asset(kind, self.naming(local, kind, name, registered.id))
         if created.lambda_url is not None and registered.status != "ready":
             await self.lake.trigger(created.lambda_url)
-        return Sent(registered.id, known, local.stat)
+        await self.manifest.note([Entry(path, name, kind.name, registered.id, local.stat)])
+        return Sent(registered.id, known)
 
     def asset(self, kind: Kind, object_id: str) -> AsyncVideo | AsyncAsset:
         """The asset as its users see it."""

@@ -16,10 +16,9 @@ from typing import Any
 
 from dreamlake._async._runtime import map_unordered, offload, sleep
 from dreamlake._async.localfile import AsyncLocalFile, Report
-from dreamlake._async.manifest import AsyncManifest, Entry
+from dreamlake._async.manifest import Entry
 from dreamlake._async.transfer import AsyncTransfer
 from dreamlake._async.upload import AsyncUploader
-from dreamlake.config import home
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import Kind, kind_named, kind_of
 from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
@@ -187,8 +186,7 @@ class _Many:
         self._gone: DreamlakeError | None = None
         self._ids: dict[int, str] = {}
         self.results: dict[int, Result] = {}
-        place = f"{uploader.lake.address} {uploader.namespace}/{uploader.project}/{uploader.episode or ''}"
-        self._manifest = AsyncManifest(home() / "uploads" / "manifest.db", place)
+        self._manifest = uploader.manifest
 
     async def run(self, *, wait: bool) -> None:
         """Upload what is not there yet."""
@@ -242,7 +240,6 @@ class _Many:
             self._failed(job, error)
         else:
             self._done(job, sent.object_id, known=sent.known)
-            await self._manifest.note([Entry(job.path, job.name, job.kind.name, sent.object_id, sent.stat)])
 
     async def _together(self, jobs: Sequence[_Job]) -> None:
         """Each step in one request for all of them."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from dreamlake.core.pixels import arrange, check_batch_size, check_layout, pixel
 from dreamlake.core.selection import Selection
 from dreamlake.errors import DreamlakeError, FileChangedError, FrameIndexError
 from dreamlake.media.tensors import as_array, to_tensor
+from dreamlake.progress import Progress
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -228,6 +231,22 @@ class AsyncVideo:
         found[0].thumbnail((4 * PREVIEW_HEIGHT, PREVIEW_HEIGHT))
         found[0].save(file, form)
         return file.getvalue()
+
+    async def download(self, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
+        """Fetch the original file of a video of a lake, all of it, whichever clip this is. It resumes like ``upload``.
+
+        Args:
+            to: the file, or a folder for a file of the video's own name; None for the current folder.
+            progress: as of ``upload``.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            UsageError: a video that lies outside of any lake.
+            IntegrityError: the bytes that came are not those that were uploaded.
+        """
+        return await self._source.download(to, progress)
 
     # -- pixels ------------------------------------------------------------------------------------------------------
 

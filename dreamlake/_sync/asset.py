@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from dreamlake._sync._runtime import sleep
@@ -54,6 +56,20 @@ class Asset:
     def metadata(self) -> Any:
         """What the lake knows of it: name, status, sha256, size in bytes, and more by its kind."""
         return self._lake.asset(self._kind, self._object_id)
+
+    def download(self, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
+        """Fetch the original bytes into a file, as ``download`` does.
+
+        Args:
+            to: the file, or a folder for a file of the asset's own name; None for the current folder.
+            progress: as of ``upload``.
+
+        Returns:
+            The path of the file.
+        """
+        from dreamlake._sync.download import download_asset
+
+        return download_asset(self._lake, self._kind, self._object_id, to, progress)
 
     def __repr__(self) -> str:
         return f"<{self._kind.name} {self.id} {self.uri!r}>"

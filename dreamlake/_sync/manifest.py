@@ -1,7 +1,7 @@
 # Generated from dreamlake/_async/manifest.py by scripts/unasync.py. Edit that file, then run it.
 """What was uploaded from where: ``~/.dreamlake/uploads/manifest.db``, by which a second run skips what is done.
 
-It only ever saves work: whether an asset is in the lake is asked of the lake.
+It only ever saves work: whether an asset is in the lake is asked of the lake, and bytes are hashed before they count.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dreamlake._sync._runtime import offload
 from dreamlake._sync.localfile import identity
+from dreamlake.config import home
 
 __all__ = ["Entry", "Manifest"]
 
@@ -48,12 +49,11 @@ class Manifest:
     """The uploads from this machine into one space.
 
     Args:
-        path: of the file it is kept in.
         place: what tells the space from all others of all lakes.
     """
 
-    def __init__(self, path: Path, place: str) -> None:
-        self._path = path
+    def __init__(self, place: str) -> None:
+        self._path = home() / "uploads" / "manifest.db"
         self._place = place
 
     def known(self, files: Sequence[tuple[Path, str, str]]) -> dict[Path, str]:
@@ -64,9 +64,24 @@ class Manifest:
         """
         return offload(partial(self._known, files))
 
+    def was_checked(self, path: Path, kind: str) -> bool:
+        """Whether this file, as it is now, was found to be of this kind and uploaded, to whatever place."""
+        return offload(partial(self._was_checked, path, kind))
+
     def note(self, entries: Iterable[Entry]) -> None:
         """These files are in the lake."""
         offload(partial(self._note, list(entries)))
+
+    def _was_checked(self, path: Path, kind: str) -> bool:
+        if not self._path.exists():
+            return False
+        query = "SELECT 1 FROM done WHERE path = ? AND kind = ? AND identity = ? LIMIT 1"
+        try:
+            with closing(self._open()) as database:
+                found = database.execute(query, (str(path.absolute()), kind, _text(path.stat()))).fetchone()
+        except sqlite3.DatabaseError:
+            return False
+        return found is not None
 
     def _known(self, files: Sequence[tuple[Path, str, str]]) -> dict[Path, str]:
         if not self._path.exists():
@@ -103,7 +118,7 @@ class Manifest:
         database.execute("PRAGMA synchronous=NORMAL")
         database.execute(
             "CREATE TABLE IF NOT EXISTS done (place TEXT, path TEXT, name TEXT, kind TEXT, object_id TEXT NOT NULL, "
-            "identity TEXT NOT NULL, PRIMARY KEY (place, path, name, kind)) WITHOUT ROWID"
+            "identity TEXT NOT NULL, PRIMARY KEY (path, kind, name, place)) WITHOUT ROWID"
         )
         return database
 

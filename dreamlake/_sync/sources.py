@@ -8,6 +8,7 @@ pickled finds the source of its process again by its key.
 from __future__ import annotations
 
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from weakref import WeakValueDictionary
 
 from dreamlake._sync._runtime import Shared, gather, offload
 from dreamlake._sync.asset import ready
+from dreamlake._sync.download import download_asset
 from dreamlake._sync.lake import Lake
 from dreamlake.config import LakeAddress
 from dreamlake.core.frameindex import FrameIndex
@@ -96,6 +98,10 @@ class Source(ABC):
     @abstractmethod
     def _read(self, number: int) -> Any:
         """The packets of a segment, from where it is stored."""
+
+    def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:  # noqa: ARG002 (of lakes)
+        """Fetch the original file."""
+        raise UsageError(f"{self.uri} lies outside of any lake: there is nothing to download")
 
     def segment(self, number: int) -> Any:
         """The packets of a segment: out of memory if they are there, and read once by all who want them at once.
@@ -237,6 +243,9 @@ class LakeSource(Source):
         """
         meta: VideoMeta = ready(self._lake, VIDEO, self._object_id, progress)
         return meta
+
+    def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
+        return download_asset(self._lake, VIDEO, self._object_id, to, progress)
 
     def _version(self, number: int) -> Hashable:
         return self._object_id, number, bytes(self.loaded().segment_sha256[number])

@@ -13,6 +13,7 @@ from dreamlake._sync._runtime import Slots, offload
 from dreamlake._sync.asset import Asset, ready
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.localfile import LocalFile, Report, check_file
+from dreamlake._sync.manifest import Entry, Manifest
 from dreamlake._sync.sources import LakeSource
 from dreamlake._sync.transfer import Transfer
 from dreamlake._sync.video import Video
@@ -92,12 +93,10 @@ class Sent:
     Attributes:
         object_id: of the asset.
         known: whether the lake had the same bytes under the same name already.
-        stat: of the file, from before it was read.
     """
 
     object_id: str
     known: bool
-    stat: os.stat_result
 
 
 class Uploader:
@@ -112,6 +111,7 @@ class Uploader:
         self.namespace = ""
         self.project = ""
         self.episode: str | None = None
+        self.manifest = Manifest("")
         self._options = options
         self._slots = Slots(options.concurrency)
 
@@ -132,9 +132,10 @@ class Uploader:
         """
         check_file(path)
         found = kind_of(path.name, None if kind is None else kind_named(kind))
-        from dreamlake.media.check import check_content
+        if not self.manifest.was_checked(path, found.name):
+            from dreamlake.media.check import check_content
 
-        offload(partial(check_content, path, found))
+            offload(partial(check_content, path, found))
         return found
 
     def open(self, place: Place) -> None:
@@ -142,6 +143,7 @@ class Uploader:
         self.namespace = place.space.namespace or self.lake.me().namespace
         self.project = place.space.space or DEFAULT_SPACE
         self.episode = place.space.episode
+        self.manifest = Manifest(f"{self.lake.address} {self.namespace}/{self.project}/{self.episode or ''}")
 
     def read(self, path: Path, report: Report) -> LocalFile:
         """Hash a file that was checked: step 1."""
@@ -189,7 +191,8 @@ class Uploader:
         created = self.lake.create_asset(kind, self.naming(local, kind, name, registered.id))
         if created.lambda_url is not None and registered.status != "ready":
             self.lake.trigger(created.lambda_url)
-        return Sent(registered.id, known, local.stat)
+        self.manifest.note([Entry(path, name, kind.name, registered.id, local.stat)])
+        return Sent(registered.id, known)
 
     def asset(self, kind: Kind, object_id: str) -> Video | Asset:
         """The asset as its users see it."""

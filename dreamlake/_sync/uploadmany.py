@@ -17,10 +17,9 @@ from typing import Any
 
 from dreamlake._sync._runtime import map_unordered, offload, sleep
 from dreamlake._sync.localfile import LocalFile, Report
-from dreamlake._sync.manifest import Entry, Manifest
+from dreamlake._sync.manifest import Entry
 from dreamlake._sync.transfer import Transfer
 from dreamlake._sync.upload import Uploader
-from dreamlake.config import home
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import Kind, kind_named, kind_of
 from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
@@ -188,8 +187,7 @@ class _Many:
         self._gone: DreamlakeError | None = None
         self._ids: dict[int, str] = {}
         self.results: dict[int, Result] = {}
-        place = f"{uploader.lake.address} {uploader.namespace}/{uploader.project}/{uploader.episode or ''}"
-        self._manifest = Manifest(home() / "uploads" / "manifest.db", place)
+        self._manifest = uploader.manifest
 
     def run(self, *, wait: bool) -> None:
         """Upload what is not there yet."""
@@ -243,7 +241,6 @@ class _Many:
             self._failed(job, error)
         else:
             self._done(job, sent.object_id, known=sent.known)
-            self._manifest.note([Entry(job.path, job.name, job.kind.name, sent.object_id, sent.stat)])
 
     def _together(self, jobs: Sequence[_Job]) -> None:
         """Each step in one request for all of them."""

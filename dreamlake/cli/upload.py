@@ -16,7 +16,7 @@ from dreamlake.core.events import UploadEvent
 from dreamlake.core.parts import CONCURRENCY, PUT_SECONDS
 from dreamlake.core.uploads import is_pattern
 
-__all__ = ["upload"]
+__all__ = ["reporter", "upload"]
 
 
 def upload(
@@ -64,7 +64,7 @@ def upload(
 async def _one(file: Path, json: bool, **options: Any) -> int:
     import dreamlake.aio as adl
 
-    with _reporter(file.name, json) as report:
+    with reporter(file.name, json) as report:
         asset = await adl.upload(file, progress=report, **options)
     if json:
         say({"event": "done", "id": asset.id, "uri": asset.uri})
@@ -127,7 +127,7 @@ async def _plan(
 
 
 @contextmanager
-def _reporter(title: str, json: bool) -> Iterator[Callable[[UploadEvent], None]]:
+def reporter(title: str, json: bool) -> Iterator[Callable[[UploadEvent], None]]:
     """Bars in a terminal, lines elsewhere, JSON for machines."""
     from dreamlake.progress import bars, lines
 

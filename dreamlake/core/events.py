@@ -1,4 +1,4 @@
-"""What an upload tells about itself while it runs."""
+"""What an upload or a download tells about itself while it runs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from msgspec import Struct
 
 __all__ = ["Stage", "UploadEvent"]
 
-Stage = Literal["hash", "upload", "process"]
+Stage = Literal["hash", "upload", "process", "download"]
 
 
 class UploadEvent(Struct, frozen=True):
-    """How far one stage of an upload is.
+    """How far one stage of an upload is, or a download.
 
     Attributes:
-        stage: reading and hashing the file, sending its parts, or being processed by the lake.
+        stage: reading and hashing the file, sending its parts, being processed by the lake; or coming back from it.
         done: bytes; for processing a share from 0 to 1.
         total: bytes; for processing 1.
         file: which of several files it is about: its path; None when there is one.

@@ -1,0 +1,176 @@
+# Generated from dreamlake/_async/download.py by scripts/unasync.py. Edit that file, then run it.
+"""Download: the original bytes of an asset, as they were uploaded."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from dreamlake._sync._runtime import offload, open_file
+from dreamlake._sync.lake import Lake
+from dreamlake._sync.localfile import Report
+from dreamlake.config import current_lake, lake_at
+from dreamlake.core.events import UploadEvent
+from dreamlake.core.kinds import Kind, kind_named
+from dreamlake.core.targets import AssetUri, parse_source, parse_target
+from dreamlake.errors import DreamlakeError, IntegrityError, SourceError, UsageError
+from dreamlake.progress import Progress, upload_progress
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Digest
+
+__all__ = ["download", "download_asset"]
+
+BLOCK = 4 * 1024**2
+
+
+@dataclass(frozen=True)
+class _Original:
+    """What is fetched."""
+
+    lake: Lake
+    kind: Kind
+    object_id: str
+    filename: str
+    sha256: str
+    size: int
+
+
+def download(source: str, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
+    """Fetch the original bytes of an asset into a file. Run again after any failure: it goes on where it ended.
+
+    Args:
+        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path).
+        to: the file, or a folder for a file of the asset's own name; None for the current folder. The file is there
+            when all of it is, and replaces one that was there.
+        progress: as of ``upload``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: text that names no asset.
+        NotFoundError: there is no such asset.
+        IntegrityError: the bytes that came are not those that were uploaded.
+        LakeUnreachableError: no lake answers; what came is kept beside the file.
+
+    Example:
+        >>> dl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
+    """
+    return _fetch(_resolve(source), to, progress)
+
+
+def download_asset(
+    lake: Lake, kind: Kind, object_id: str, to: str | os.PathLike[str] | None, progress: Progress
+) -> Path:
+    """The same for an asset in hand."""
+    return _fetch(_original(lake, kind, object_id), to, progress)
+
+
+def _resolve(source: str) -> _Original:
+    uri = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source)
+    if uri is None and "//" in source:
+        target = parse_target(source)
+        lake = Lake(current_lake())
+        found = lake.find(None, target.space, target.path)
+        return _original(lake, kind_named(found.kind), found.bss_id)
+    asset = parse_source(source)
+    if not isinstance(asset, AssetUri):
+        raise UsageError(
+            f"{source!r} names no asset: give a resource id, a bss:// URI or namespace@space:episode//path"
+        )
+    lake = Lake(current_lake() if asset.host is None else lake_at(asset.host))
+    return _original(lake, asset.kind, asset.object_id)
+
+
+def _original(lake: Lake, kind: Kind, object_id: str) -> _Original:
+    meta = lake.asset(kind, object_id)
+    return _Original(lake, kind, meta.id, meta.name.rsplit("/", 1)[-1], meta.sha256, meta.size)
+
+
+def _fetch(original: _Original, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
+    target = offload(partial(_target, to, original.filename))
+    with upload_progress(progress, target.name) as report:
+        try:
+            if not offload(partial(_is_complete, target, original)):
+                part = target.with_name(f".{target.name[:60]}.{original.sha256[:16]}.part")
+                lock = offload(partial(_lock, part))
+                try:
+                    _fetch_into(part, original, report)
+                    offload(partial(part.replace, target))
+                finally:
+                    offload(lock.close)
+        except OSError as error:
+            if isinstance(error, DreamlakeError):
+                raise
+            raise SourceError(f"{target}: cannot be written ({error.strerror or error})") from error
+        report(UploadEvent("download", original.size, original.size))
+    return target
+
+
+def _fetch_into(part: Path, original: _Original, report: Report) -> None:
+    """Fetch what is missing of a file, and prove that it is what was uploaded."""
+    for last in (False, True):
+        digest, have = offload(partial(_hashed, part, original.size))
+        report(UploadEvent("download", have, original.size))
+        pieces = original.lake.read(original.kind, original.object_id, have, original.size)
+        with open_file(part, "ab") as file, closing(pieces) as coming:
+            for piece in coming:
+                file.write(piece)
+                digest.update(piece)
+                have += len(piece)
+                report(UploadEvent("download", have, original.size))
+        if digest.hexdigest() == original.sha256:
+            return
+        offload(partial(os.truncate, part, 0))
+        if last:
+            raise IntegrityError(f"{original.filename}: what came does not match its hash")
+
+
+def _target(to: str | os.PathLike[str] | None, filename: str) -> Path:
+    target = Path(to or ".").expanduser()
+    if target.is_dir() or os.fspath(to or ".").endswith(os.sep):
+        target = target / filename
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _is_complete(target: Path, original: _Original) -> bool:
+    """Whether the file is there already."""
+    if not target.is_file() or target.stat().st_size != original.size:
+        return False
+    return _hashed(target, original.size)[0].hexdigest() == original.sha256
+
+
+def _lock(part: Path) -> BinaryIO:
+    """Open a file for this process alone.
+
+    Raises:
+        UsageError: another one is writing it.
+    """
+    file = part.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(f"{part}: another process is downloading the same file") from None
+    return file
+
+
+def _hashed(path: Path, size: int) -> tuple[Digest, int]:
+    """The digest of what is there of a file of so many bytes, and how much that is."""
+    digest, have = sha256(), 0
+    if path.stat().st_size > size:
+        os.truncate(path, 0)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            have += len(block)
+    return digest, have
