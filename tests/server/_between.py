@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import threading
 from collections.abc import Callable
@@ -29,6 +31,7 @@ class Between:
     def __init__(self, target: str) -> None:
         self._target = urlsplit(target).netloc
         self.fault: Callable[[str], str | None] = lambda line: None
+        self.checks = False  # of checksum headers, as AWS does
         self.requests: list[str] = []
         between = self
 
@@ -64,6 +67,12 @@ class Between:
         fault = self.fault(line)
         if fault in ("200", "503"):
             self._answer(handler, int(fault), {"Content-Type": "application/xml"}, ERROR)
+            return
+        checksum = handler.headers.get("x-amz-checksum-sha256") if self.checks else None
+        if checksum is not None and checksum != base64.b64encode(hashlib.sha256(body).digest()).decode():
+            self._answer(
+                handler, 400, {"Content-Type": "application/xml"}, ERROR.replace(b"InternalError", b"BadDigest")
+            )
             return
         server = http.client.HTTPConnection(self._target, timeout=30)
         try:

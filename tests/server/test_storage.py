@@ -21,7 +21,7 @@ from ._stores import Store
 
 KEY = "alice/robotics/staging/0123456789abcdef"
 MIB = 1 << 20
-LEAST = 5 * MIB  # of all parts but the last, in S3
+LEAST = 100_000  # of all parts but the last; AWS wants 5 MiB, which these stores do not ask for
 NOTHING = hashlib.sha256(b"").hexdigest()
 
 
@@ -120,25 +120,23 @@ async def test_keys_are_taken_as_they_are(storage: Storage, key: str) -> None:
         assert path.read_bytes() == b"data"
 
 
-@pytest.mark.parametrize(
-    "key", ["", "/", "..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/", "a/./b", "a\0b", "a\\b"]
-)
-async def test_no_key_leaves_the_root(storage: Storage, key: str, tmp_path: Path) -> None:
+async def test_no_key_leaves_the_root(storage: Storage, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"secret")
-    for call in (
-        lambda: storage.size(key),
-        lambda: storage.digest(key),
-        lambda: storage.read(key),
-        lambda: storage.write(key, b""),
-        lambda: storage.write_file(key, tmp_path / "x"),
-        lambda: storage.move(key, "y"),
-        lambda: storage.touch(key),
-        lambda: storage.delete(key),
-        lambda: storage.delete_if_older(key, 0),
-        lambda: storage.begin_upload(key),
-    ):
-        with pytest.raises(StorageError):
-            await call()
+    for key in ("", "/", "..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/", "a/./b", "a\0b", "a\\b", "n" * 256):
+        for call in (
+            storage.size(key),
+            storage.digest(key),
+            storage.read(key),
+            storage.write(key, b""),
+            storage.write_file(key, tmp_path / "x"),
+            storage.move(key, "y"),
+            storage.touch(key),
+            storage.delete(key),
+            storage.delete_if_older(key, 0),
+            storage.begin_upload(key),
+        ):
+            with pytest.raises(StorageError, match="is not a key"):
+                await call
     assert await listed(storage) == {}
     assert (tmp_path / "x").read_bytes() == b"secret"
 
@@ -184,8 +182,9 @@ async def test_moving_what_is_too_large_to_copy_at_once(storage: Storage, monkey
     assert [pending async for pending in storage.list_uploads()] == []
 
 
-async def test_a_touched_object_is_young(storage: Storage) -> None:
+async def test_what_is_touched_or_moved_is_young(storage: Storage, store: Store) -> None:
     await storage.write(KEY, b"data")
+    await storage.write("source", b"data")
     digest, written = await storage.digest(KEY), await modified(storage, KEY)
     assert abs(written - time.time()) < 60
     await asyncio.sleep(1.1)  # the stores say seconds, and their clock is all there is to ask
@@ -200,19 +199,14 @@ async def test_a_touched_object_is_young(storage: Storage) -> None:
     assert await storage.touch(KEY) is False
     assert await storage.size(KEY) is None
 
-
-async def test_a_moved_object_is_young(storage: Storage, store: Store) -> None:
-    await storage.write(KEY, b"data")
-    await asyncio.sleep(1.1)
-    now = time.time()
-    await storage.move(KEY, "target")
+    await storage.move("source", "target")
     # rclone lists it as old as what it was made of; whoever sweeps must know what is in use.
     assert (await modified(storage, "target") >= int(now)) is (store.name != "rclone")
 
 
-@pytest.mark.parametrize("size", [0, 10, LEAST, 20 * MIB + 1])
+@pytest.mark.parametrize("size", [0, 10 * MIB, 20 * MIB + 1])
 async def test_a_file_goes_in_and_out(storage: Storage, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3objects, "PIECE", LEAST)
+    monkeypatch.setattr(s3objects, "PIECE", 5 * MIB)
     data = os.urandom(size)
     digest = hashlib.sha256(data).hexdigest()
     storage.scratch.mkdir(exist_ok=True)
@@ -408,11 +402,13 @@ async def test_a_part_whose_checksum_is_not_known(storage: Storage, store: Store
     assert await storage.read(KEY) == b"data"
 
 
-@pytest.mark.parametrize("number", [0, -1, 10_001])
-async def test_numbers_that_no_part_has(storage: Storage, store: Store, number: int) -> None:
-    if store.server is not None:
+async def test_numbers_that_no_part_has(storage: Storage, store: Store) -> None:
+    if store.server is None:
+        return  # the lake takes them itself
+    upload_id = await storage.begin_upload(KEY)
+    for number in (0, -1, 10_001):
         with pytest.raises(StorageError, match="1 to 10000"):
-            await storage.sign_part(await storage.begin_upload(KEY), KEY, number, None)
+            await storage.sign_part(upload_id, KEY, number, None)
 
 
 @pytest.mark.parametrize("data", [b"", b"data"])

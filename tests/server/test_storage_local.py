@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -345,6 +346,29 @@ async def test_an_upload_completed_by_several_at_once(storage: LocalStorage) -> 
         assert hashlib.sha256(await storage.read(KEY)).hexdigest() == digest
     assert unexpected == []
     assert files(storage) == [f"objects/{KEY}"]
+
+
+async def test_an_object_that_is_touched_while_old_ones_are_cleared_up(storage: LocalStorage) -> None:
+    """Whoever was told that it is there finds it there; whoever was not writes it, and finds that."""
+    told = {True: 0, False: 0}
+    for attempt in range(100):
+        await storage.write(KEY, b"chunk")
+        os.utime(Path(storage.location) / "objects" / KEY, (0, 0))
+        before = time.time() - 60
+
+        async def reuse() -> bool:
+            there = await storage.touch(KEY)
+            if not there:
+                await storage.write(KEY, b"chunk")
+            return there
+
+        clear = [storage.delete_if_older(KEY, before) for _ in range(2)]
+        order = [*clear, reuse()] if attempt % 2 else [reuse(), *clear]
+        there = await asyncio.gather(*order)
+        told[there[2 if attempt % 2 else 0]] += 1
+        assert await storage.read(KEY) == b"chunk", there
+    assert files(storage) == [f"objects/{KEY}"]
+    assert min(told.values()) > 0, told  # both have happened
 
 
 async def test_a_part_that_comes_when_its_upload_is_gone(storage: LocalStorage) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -141,6 +143,22 @@ def test_slashes_around_a_prefix_say_nothing() -> None:
     assert parse_location("s3://bucket/").prefix == ""
 
 
+def test_s3_without_its_extra(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["aiobotocore"] = None
+from pathlib import Path
+from dreamlake.errors import MissingExtraError
+from dreamlake.server.storage import open_storage
+try:
+    open_storage("s3://bucket", Path({str(tmp_path)!r}))
+except MissingExtraError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.endswith("needs an extra: pip install 'dreamlake[s3]'\n"), done.stderr
+
+
 # -- failures ------------------------------------------------------------------------------------------------------
 
 
@@ -254,3 +272,34 @@ async def test_what_a_store_checks_is_asked_again_after_a_failure(store: Store) 
             asked = len(between.requests)
             assert await storage.checks_parts() is (store.name == "juicefs")
             assert len(between.requests) == asked
+
+
+@pytest.mark.parametrize("store", ["rclone"], indirect=True)
+@pytest.mark.parametrize("one_part", [False, True])
+async def test_a_store_that_checks_a_signed_header(store: Store, one_part: bool) -> None:
+    """As AWS does: the client sends the checksum that the URL was signed with."""
+    assert store.server is not None
+    data, digest = b"data", hashlib.sha256(b"data").digest()
+    with Between(store.server.url) as between:
+        between.checks = True
+        async with store.behind(between.url) as storage, httpx.AsyncClient() as client:
+            assert await storage.checks_parts() is True
+            upload_id = await storage.begin_upload(KEY, one_part=one_part)
+            assert (upload_id == "put") is one_part
+            url = await storage.sign_part(upload_id, KEY, 1, digest)
+            assert url is not None
+            assert parse_qs(urlsplit(url).query)["X-Amz-SignedHeaders"] == ["host;x-amz-checksum-sha256"]
+            right = {"x-amz-checksum-sha256": base64.b64encode(digest).decode()}
+            wrong = {"x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(b"wrong").digest()).decode()}
+            assert (await client.put(url, content=b"wrong", headers=right)).status_code == 400
+            for headers in ({}, wrong):  # the signature is for the right one
+                assert (await client.put(url, content=b"wrong", headers=headers)).status_code in (400, 403)
+            answer = (await client.put(url, content=data, headers=right)).raise_for_status()
+            staged = await storage.complete_upload(upload_id, KEY, [CompletedPart(1, answer.headers["etag"])], "")
+            assert staged.size == len(data)
+            assert await storage.read(KEY) == data
+
+            upload_id = await storage.begin_upload(KEY)
+            etag = await storage.write_part(upload_id, KEY, 1, pieces(data), digest)
+            await storage.complete_upload(upload_id, KEY, [CompletedPart(1, etag)], "")
+            assert await storage.read(KEY) == data

@@ -13,14 +13,11 @@ one. A part's name carries its etag, so that listing the folder is all there is 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
 import secrets
 import shutil
-import stat
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -29,7 +26,7 @@ from io import FileIO
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from anyio import to_thread
 
@@ -44,13 +41,13 @@ from dreamlake.server.storage.base import (
     key_parts,
     unknown_upload,
 )
+from dreamlake.server.storage.files import regular_file, replacing, sync_folder, touch, unlink_if_older, walk
 
 __all__ = ["LocalStorage"]
 
 BLOCK = 1024 * 1024
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 _PART = re.compile(r"(\d{5})\.([0-9a-f]{32})")
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}", re.DOTALL)
 
 
 class LocalStorage:
@@ -90,13 +87,13 @@ class LocalStorage:
 
     async def size(self, key: str) -> int | None:
         try:
-            return (await to_thread.run_sync(_stat, self._path(key))).st_size
+            return (await to_thread.run_sync(regular_file, self._path(key))).st_size
         except FileNotFoundError:
             return None
 
     async def digest(self, key: str) -> str | None:
         def digest() -> str:
-            _stat(self._path(key))
+            regular_file(self._path(key))
             with self._path(key).open("rb") as file:
                 return file_digest(file, "sha256").hexdigest()
 
@@ -118,7 +115,7 @@ class LocalStorage:
 
     async def write(self, key: str, data: bytes) -> None:
         def write() -> None:
-            with _replacing(self._path(key)) as file:
+            with replacing(self._path(key)) as file:
                 file.write(data)
 
         await to_thread.run_sync(write)
@@ -132,9 +129,9 @@ class LocalStorage:
                     os.utime(file.fileno())  # it is new here, however old the file is
                     os.fsync(file.fileno())
                 path.replace(target)
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
             else:
-                with _replacing(target) as file, path.open("rb") as source:
+                with replacing(target) as file, path.open("rb") as source:
                     shutil.copyfileobj(source, file, BLOCK)
                 path.unlink()
 
@@ -144,26 +141,26 @@ class LocalStorage:
         def move() -> None:
             origin, goal = self._path(source), self._path(target)
             goal.parent.mkdir(parents=True, exist_ok=True)
-            _stat(origin)
+            regular_file(origin)
             os.utime(origin)
             origin.replace(goal)
-            _sync_folder(goal.parent)
+            sync_folder(goal.parent)
 
         await to_thread.run_sync(move)
 
     async def touch(self, key: str) -> bool:
-        return await to_thread.run_sync(_touch, self._path(key))
+        return await to_thread.run_sync(touch, self._path(key))
 
     async def delete(self, key: str) -> None:
         await to_thread.run_sync(partial(self._path(key).unlink, missing_ok=True))
 
     async def delete_if_older(self, key: str, before: float) -> bool:
-        return await to_thread.run_sync(_unlink_if_older, self._path(key), before)
+        return await to_thread.run_sync(unlink_if_older, self._path(key), before)
 
     async def list_objects(self, prefix: str) -> AsyncIterator[Listed]:
         folder, slash, begin = prefix.rpartition("/")
         root = self._objects.joinpath(*key_parts(folder)) if slash else self._objects
-        found = _walk(root, folder + slash, begin)
+        found = walk(root, folder + slash, begin)
         while page := await to_thread.run_sync(lambda: list(islice(found, self.page))):
             for entry in page:
                 yield entry
@@ -171,7 +168,7 @@ class LocalStorage:
     @asynccontextmanager
     async def local_file(self, key: str) -> AsyncIterator[Path]:
         path = self._path(key)
-        await to_thread.run_sync(_stat, path)
+        await to_thread.run_sync(regular_file, path)
         yield path
 
     async def sign_get(self, key: str, media_type: str, filename: str | None = None) -> None:  # noqa: ARG002 (S3 does)
@@ -188,7 +185,7 @@ class LocalStorage:
 
         def begin() -> None:
             (self._uploads / upload_id).mkdir()
-            with _replacing(self._uploads / upload_id / "key") as file:
+            with replacing(self._uploads / upload_id / "key") as file:
                 file.write(key.encode())
 
         await to_thread.run_sync(begin)
@@ -307,7 +304,7 @@ def _join(folder: Path, parts: list[CompletedPart], target: Path, expected: str)
 def _join_locked(folder: Path, parts: list[CompletedPart], target: Path, expected: str) -> Staged:
     check_parts(_parts(folder), parts)
     digest, size = sha256(), 0
-    with _replacing(target) as file:
+    with replacing(target) as file:
         for part in parts:
             with (folder / f"{part.part_number:05d}.{part.etag.strip(chr(34))}").open("rb") as source:
                 while block := source.read(BLOCK):
@@ -335,58 +332,6 @@ def _begun(uploads: Path) -> Iterator[Pending]:
                 yield Pending(key.read_text(), entry.name, key.stat().st_mtime)
 
 
-def _walk(folder: Path, base: str, begin: str) -> Iterator[Listed]:
-    """The objects in a folder whose key is ``base``; one folder is open at each depth."""
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.name.startswith(begin) or _TEMPORARY.fullmatch(entry.name):
-                continue
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{base}{entry.name}/", "")
-                continue
-            with suppress(FileNotFoundError):  # deleted meanwhile
-                found = entry.stat()
-                yield Listed(base + entry.name, found.st_size, found.st_mtime)
-
-
-def _stat(path: Path) -> os.stat_result:
-    """Of an object; a folder of objects is none."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    return found
-
-
-def _touch(path: Path) -> bool:
-    # The lock decides between us and _unlink_if_older: either it sees the new time, or we see that the file is gone.
-    with suppress(FileNotFoundError, IsADirectoryError), path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            now = time.time_ns()  # the filesystem's own clock may be some milliseconds behind
-            os.utime(file.fileno(), ns=(now, now))
-            return True
-    return False
-
-
-def _unlink_if_older(path: Path, before: float) -> bool:
-    aside = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}")
-    try:
-        if _stat(path).st_mtime >= before:
-            return False
-        path.rename(aside)  # whoever writes the key now writes another file
-        with aside.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if os.fstat(file.fileno()).st_mtime < before:
-                aside.unlink()
-                return True
-            with suppress(FileExistsError):  # touched or written since we looked: it goes back, unless there is a newer
-                os.link(aside, path)
-            aside.unlink()
-    except FileNotFoundError:
-        pass  # somebody else has deleted it
-    return False
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold an upload for this thread alone, among all processes; FileNotFoundError when it is gone."""
@@ -394,28 +339,3 @@ def _locked(path: Path) -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_EX)
         path.stat()  # it may have gone while we waited
         yield
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that takes its place only when it is whole and on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
