@@ -60,16 +60,15 @@ def probe_audio(path: Path, name: str | None = None) -> AudioFacts:
             walk = _Walk(container, stream, name)
             listed = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
             promised = _promised(container, stream)
+            codec, duration = stream.codec_context, walk.end - max(0.0, walk.begin)
+            facts = AudioFacts(duration, codec.sample_rate, codec.layout.nb_channels, codec.codec.canonical_name)
         size = file.seek(0, 2)
         ends = max(listed, _declared_end(file, form, size))
     if ends > size:
         raise MediaError(f"{name}: cut short: its sound reaches to byte {ends}, and the file has {size}")
     if promised is not None and walk.last < promised - SLACK:
         raise MediaError(f"{name}: cut short: it says that it lasts {promised:.1f} s, and {walk.last:.1f} s are there")
-    codec = stream.codec_context
-    return AudioFacts(
-        walk.end - max(0.0, walk.begin), codec.sample_rate, codec.layout.nb_channels, codec.codec.canonical_name
-    )
+    return facts
 
 
 @contextmanager

@@ -171,6 +171,17 @@ def test_tags_around_sound(good: Good, tmp_path: Path) -> None:
     assert refused(tmp_path / "a.mp3", front + good(AUDIO, ".mp3")[:-1], AUDIO).startswith("cut short: ")
 
 
+def test_sound_opens_no_other_file(good: Good, tmp_path: Path) -> None:
+    """Playlists and lists of files would make FFmpeg open what they name."""
+    other = make_sound(tmp_path / "other.wav")
+    for data in (
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1.5,\n{other}\n#EXT-X-ENDLIST\n",
+        f"ffconcat version 1.0\nfile {other}\n",
+        f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\na={other}\n",
+    ):
+        assert refused(tmp_path / "a.wav", data.encode(), AUDIO).startswith("cannot be read as audio")
+
+
 def test_the_sound_of_a_video(tmp_path: Path) -> None:
     silent = Clip(frames=12, options=X264).make(tmp_path / "silent.mp4")
     assert refused(tmp_path / "a.mp4", silent.read_bytes(), AUDIO) == "holds no sound"
@@ -238,6 +249,16 @@ def test_decompression_bombs(good: Good, tmp_path: Path) -> None:
     text = chunk(b"zTXt", b"comment\x00\x00" + zlib.compress(bytes(100 * 1024**2), 9))
     png = good(IMAGE, ".png")
     refused(tmp_path / "a.png", png[:33] + text * 2 + png[33:], IMAGE)
+
+
+def test_a_file_too_large_for_an_image(good: Good, tmp_path: Path) -> None:
+    """A decoder would keep what an image carries besides its picture."""
+    path = tmp_path / "a.png"
+    path.write_bytes(good(IMAGE, ".png"))
+    with path.open("r+b") as file:
+        file.truncate(1024**3 + 1)
+    with pytest.raises(MediaError, match=r"^a\.png: is too large: images have 1024 MiB at most$"):
+        check_content(path, IMAGE)
 
 
 def test_a_large_picture_needs_no_leave(tmp_path: Path) -> None:
