@@ -4,7 +4,7 @@
 
     with FaultProxy(served) as proxy:
         proxy.fault(Cut(after=1000), "PUT", "/uploads/", nth=2)
-        proxy.fault(slow_down("1"), "POST", "/complete")
+        proxy.fault(slow_down("1"), "POST", "/complete$")
         dl.connect(proxy.url)
         ...
         assert proxy.unused == []
@@ -159,6 +159,7 @@ class _Planned:
     method: str
     path: str
     skip: int
+    forever: bool
 
 
 @dataclass
@@ -190,21 +191,26 @@ class FaultProxy(Proxy):
         self._held: list[_Held] = []
         self._delivering: set[asyncio.Task[None]] = set()
 
-    def fault(self, action: Action, method: str = "", path: str = "", nth: int = 1) -> None:
-        """Have something happen once, to the nth request from now on.
+    def fault(self, action: Action, method: str = "", path: str = "", nth: int = 1, *, forever: bool = False) -> None:
+        """Have something happen to the nth request from now on.
 
         Args:
             action: what.
             method: of the requests that count; all where it is empty.
-            path: part of their paths and queries.
+            path: a regular expression that is found in their targets.
             nth: 1 is the next one.
+            forever: to all after it too, where nothing else is planned for them.
         """
-        self._plan.append(_Planned(action, method, path, nth - 1))
+        self._plan.append(_Planned(action, method, path, nth - 1, forever))
+
+    def calm(self) -> None:
+        """Let everything pass from now on; what is held back stays so."""
+        self._plan.clear()
 
     @property
     def unused(self) -> list[Action]:
         """What has not happened yet."""
-        return [planned.action for planned in self._plan]
+        return [planned.action for planned in self._plan if not planned.forever or planned.skip]
 
     def acknowledged(self) -> dict[tuple[str, int], int]:
         """The parts that the server has taken so far: upload and number to bytes."""
@@ -249,14 +255,15 @@ class FaultProxy(Proxy):
     def _see(self, head: Head) -> Seen:
         method, target = head.line.split(" ")[:2]
         seen = Seen(method, target, None)
-        for planned in list(self._plan):
-            if planned.method not in ("", method) or planned.path not in target:
+        for planned in sorted(self._plan, key=lambda planned: planned.forever):
+            if planned.method not in ("", method) or not re.search(planned.path, target):
                 continue
             if planned.skip or seen.action is not None:  # two for the same request: the second is for the next
                 planned.skip = max(0, planned.skip - 1)
                 continue
             seen.action = planned.action
-            self._plan.remove(planned)
+            if not planned.forever:
+                self._plan.remove(planned)
         self.log.append(seen)
         self.requests.append(f"{method} {target}")
         return seen

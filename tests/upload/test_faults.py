@@ -118,6 +118,16 @@ def test_the_nth_that_matches(proxy: FaultProxy, http: httpx.Client) -> None:
     assert proxy.unused == []
 
 
+def test_from_some_request_on(proxy: FaultProxy, http: httpx.Client) -> None:
+    proxy.fault(Answer(503), nth=2, forever=True)
+    proxy.fault(Answer(500), nth=3)
+    assert proxy.unused == [Answer(503), Answer(500)]
+    assert [http.get("/a").status_code for _ in range(4)] == [200, 503, 500, 503]
+    assert proxy.unused == []
+    proxy.calm()
+    assert http.get("/a").status_code == 200
+
+
 @pytest.mark.parametrize("after", [0, 1000, 300_000, len(BODY), 2 * len(BODY)])
 def test_a_request_that_is_cut(proxy: FaultProxy, http: httpx.Client, after: int) -> None:
     proxy.fault(Cut(after), "PUT")
@@ -151,11 +161,11 @@ def test_a_stall(proxy: FaultProxy, http: httpx.Client, after: int | None) -> No
 
 
 def test_answers_that_the_server_never_gave(proxy: FaultProxy, http: httpx.Client) -> None:
-    proxy.fault(slow_down("3"), path="/slow")
+    proxy.fault(slow_down("3"), path="^/slow$")
     slow = http.put("/slow", content=BODY)
     assert (slow.status_code, slow.headers["retry-after"]) == (503, "3")
     assert "<Code>SlowDown</Code>" in slow.text
-    proxy.fault(slow_down(in_seconds(2)), path="/slow")
+    proxy.fault(slow_down(in_seconds(2)), path="^/slow$")
     assert http.get("/slow").headers["retry-after"].endswith(" GMT")
     proxy.fault(expired(), "PUT")
     assert http.put("/a", content=BODY).status_code == 403
