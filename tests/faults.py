@@ -337,6 +337,7 @@ class FaultProxy(Proxy):
         while answer.status < 200:  # 100 Continue
             client.write(answer.raw)
             answer = await server.answer_head(request)
+        seen.statuses.append(answer.status)  # now: the client may be gone
         if isinstance(action, Stall) and action.after is None:
             await self._stall(action.seconds)
         hidden = isinstance(action, Lose | Answer)
@@ -352,7 +353,6 @@ class FaultProxy(Proxy):
             done += len(piece)
             if done >= limit:
                 break
-        seen.statuses.append(answer.status)
         if isinstance(action, CutAnswer):
             if action.reset:
                 raise _Broken

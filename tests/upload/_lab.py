@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +60,19 @@ class Lab:
         items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
         return items
 
-    def raw(self, asset: str) -> bytes:
-        """The original bytes of a video."""
-        return httpx.get(f"{self.url}/videos/{asset}/raw", follow_redirects=True).raise_for_status().content
+    def digest(self, asset: str) -> str:
+        """The SHA-256 of the original bytes of a video, as the lake gives them back."""
+        digest = sha256()
+        with httpx.stream("GET", f"{self.url}/videos/{asset}/raw", follow_redirects=True) as answer:
+            for piece in answer.raise_for_status().iter_bytes():
+                digest.update(piece)
+        return digest.hexdigest()
 
     def check(self, path: Path, owner: str, project: str) -> None:
         """Assert that a file is there once, whole and processed, and nothing else in its project."""
         items = self.videos(owner, project)
         assert [(item["name"], item["status"]) for item in items] == [(f"/{path.name}", "ready")]
-        expected = sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            expected = file_digest(file, "sha256").hexdigest()
         assert items[0]["sha256"] == expected
-        assert sha256(self.raw(items[0]["id"])).hexdigest() == expected
+        assert self.digest(items[0]["id"]) == expected
