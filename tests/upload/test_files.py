@@ -206,7 +206,7 @@ def _modified_in_secret(path: Path) -> None:
     assert path.stat().st_mtime_ns == stat.st_mtime_ns
 
 
-CHANGES = [_replaced, _truncated, _appended, _modified, _modified_in_secret]
+CHANGES = [_replaced, _truncated, _appended, _modified, _modified_in_secret, Path.unlink]
 MOMENTS: dict[str, Callable[[dl.UploadEvent], bool]] = {
     "before the hash": lambda event: event.stage == "hash" and event.done == 0,
     "in the hash": lambda event: event.stage == "hash" and 0 < event.done < event.total,

@@ -17,7 +17,7 @@ import pytest
 import dreamlake as dl
 from dreamlake.config import home
 from dreamlake.errors import UploadPausedError
-from tests.faults import Cut
+from tests.faults import Cut, Lose
 
 from ._lab import PART, PARTS, Lab, video_of
 
@@ -50,6 +50,15 @@ def test_a_paused_upload_goes_on(lab: Lab, tmp_path: Path) -> None:
     assert resumed(lab, path, "paused") == PART
 
 
+def test_it_goes_on_where_only_the_completion_is_missing(lab: Lab, tmp_path: Path) -> None:
+    path = video_of(SIZE, tmp_path / "run.mp4", "complete")
+    lab.proxy.fault(Lose(), "POST", "/complete$", forever=True)
+    with pytest.raises(UploadPausedError):
+        dl.upload(path, space="complete@alice", progress=False, **PARTS)
+    lab.proxy.calm()
+    assert resumed(lab, path, "complete") == 0
+
+
 def _with(**fields: Any) -> Callable[[Path], None]:
     """A state that says something else than it should."""
 
@@ -66,6 +75,12 @@ def _without(field: str) -> Callable[[Path], None]:
         state.write_text(json.dumps(fields))
 
     return change
+
+
+def _folder(state: Path) -> None:
+    state.unlink()
+    state.mkdir()
+    (state / "file").touch()
 
 
 def _link(state: Path) -> None:
@@ -89,11 +104,16 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "another size": _with(size=5),
     "another key": _with(key="alice/elsewhere/staging/0123456789abcdef"),
     "no key": _with(key="../../../etc/passwd"),
+    "parts of no size": _with(partSize=0),
+    "parts of a negative size": _with(partSize=-5),
+    "tiny parts": _with(partSize=1),
+    "parts of another size": _with(partSize=2 * PART),
     "more parts than there are": _with(totalParts=12),
     "parts that were never sent": _with(completedParts=[{"partNumber": number, "etag": '"x"'} for number in (1, 2, 3)]),
     "an unknown upload": _with(uploadId="f" * 32),
     "an upload of another storage": _with(uploadId="2~abc/../def?x=1&y=ä"),
     "another lake": _with(lake="http://localhost:1"),
+    "a folder": _folder,
     "a link to nothing": _link,
 }
 
@@ -105,6 +125,36 @@ def test_a_state_that_cannot_be_used_is_not_fatal(lab: Lab, tmp_path: Path, dama
     path = video_of(SIZE, tmp_path / "run.mp4", damage)
     DAMAGES[damage](pause(lab, path, project))
     assert resumed(lab, path, project) <= SIZE
+
+
+@pytest.mark.parametrize("what", ["a file", "a link to nothing", "a folder that is full"])
+def test_a_home_that_takes_nothing_is_not_fatal(lab: Lab, tmp_path: Path, what: str) -> None:
+    project = f"home-{what.replace(' ', '-')}"
+    path = video_of(SIZE, tmp_path / "run.mp4", project)
+    uploads = home() / "uploads"
+    home().mkdir(exist_ok=True)
+    if what == "a file":
+        uploads.touch()
+    elif what == "a link to nothing":
+        uploads.symlink_to("nowhere/at/all")
+    else:
+        uploads.symlink_to("/proc/self/fdinfo")  # nothing can be made there, not even by root
+    dl.upload(path, space=f"{project}@alice", progress=False, **PARTS)
+    lab.check(path, "alice", project)
+
+
+def test_a_disk_that_is_full_is_not_fatal(lab: Lab, tmp_path: Path) -> None:
+    path = video_of(SIZE, tmp_path / "run.mp4", "full")
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)); import dreamlake as dl;"
+        "dl.upload(sys.argv[1], space='full@alice', progress=False)"
+    )
+    environment = {**os.environ, "DREAMLAKE_URL": lab.proxy.url, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    lab.check(path, "alice", "full")
 
 
 def test_an_upload_that_has_expired_begins_anew(lab: Lab, tmp_path: Path) -> None:
