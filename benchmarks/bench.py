@@ -57,9 +57,9 @@ class Bench:
 
 
 @contextmanager
-def served(data: Path) -> Iterator[str]:
-    """A lake that ``dreamlake serve`` serves in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "dreamlake.cli", "serve", "--port", "0", "--data", str(data)]
+def served(data: Path, *options: str) -> Iterator[str]:
+    """A lake that ``dreamlake serve`` serves in a process of its own, with more options of it; gives its URL."""
+    command = [sys.executable, "-m", "dreamlake.cli", "serve", "--port", "0", "--data", str(data), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
