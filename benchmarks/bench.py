@@ -64,10 +64,10 @@ def served(data: Path, *options: str) -> Iterator[str]:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            found = re.search(r"http://\S+", line)
+            found = re.search(r"at (http://\S+)", line)
             if found is None:
                 raise RuntimeError(f"dreamlake serve did not begin: {line or 'it said nothing'}")
-            yield found[0]
+            yield found[1]
         finally:
             process.terminate()
 
