@@ -76,13 +76,13 @@ class Gateway:
         access = {"aws_access_key_id": self.key, "aws_secret_access_key": self.secret, "region_name": REGION}
         return boto3.client("s3", endpoint_url=self.url, config=config, **access)
 
-    def empty(self) -> None:
-        """Delete all objects, and let the disk come to rest."""
+    def empty(self, prefix: str) -> None:
+        """Delete the objects whose keys begin so, and let the disk come to rest."""
         client = self.client()
         with ThreadPoolExecutor(
             CONNECTIONS
         ) as pool:  # this server wants an MD5 with lists of them, and boto3 sends none
-            while found := client.list_objects_v2(Bucket=BUCKET).get("Contents"):
+            while found := client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents"):
                 list(pool.map(lambda one: client.delete_object(Bucket=BUCKET, Key=one["Key"]), found))
         os.sync()
 

@@ -36,6 +36,7 @@ PART = 10 * 1024**2
 PARALLEL = 4
 SMALL_PARALLEL = 10
 MIB = 1024**2
+LAKE, PEERS = "lake/", "peers/"  # what keys begin with
 LINE = 64 * 1024  # bytes of a line of a label-track
 OURS, ALONE = "dreamlake", "dreamlake, alone"
 S3TRANSFER, RCLONE, RCLONE_ALONE, HASH = "s3transfer", "rclone", "rclone, no MD5", "sha256 loop"
@@ -50,7 +51,7 @@ def measure(bench: Bench) -> list[Row]:
     small = [labels(work / "small" / f"{number}.jsonl", MIB) for number in range(files)]
     with ExitStack() as stack:
         gateway = stack.enter_context(Gateway(work / "gateway"))
-        storage = f"s3://{BUCKET}/lake?endpoint={gateway.url}&region={REGION}"
+        storage = f"s3://{BUCKET}/{LAKE}?endpoint={gateway.url}&region={REGION}"
         # In the environment for as long as this runs: the lake inherits it.
         stack.callback(partial(_restore, dict(os.environ)))
         os.environ.update(gateway.environment)
@@ -68,7 +69,7 @@ def _large(bench: Bench, gateway: Gateway, ours: _Ours, path: Path) -> list[Row]
     size, rounds = path.stat().st_size, bench.pick(3, 2)
     fresh = partial(freshen, [path])
     contenders = [
-        Contender(OURS, partial(ours.upload, path), fresh, ours.tidy),
+        Contender(OURS, partial(ours.upload, path), fresh, partial(ours.tidy, gateway)),
         *(replace(peer, before=fresh) for peer in large_peers(gateway, path)),
     ]
     seconds = interleave(contenders, rounds)
@@ -80,10 +81,11 @@ def _large(bench: Bench, gateway: Gateway, ours: _Ours, path: Path) -> list[Row]
         compare(f"{name}, end to end", MEGABYTES, size, seconds, OURS, S3TRANSFER, WHOLE),
         compare(f"{name}, end to end", MEGABYTES, size, seconds, OURS, RCLONE),
     ]
+    fresh()
     ours.upload(path)
+    ours.rest()
     again = interleave([Contender(OURS, partial(ours.upload, path)), Contender(HASH, partial(_hash, path))], rounds)
-    ours.tidy()
-    gateway.empty()
+    ours.tidy(gateway)
     return [*rows, compare(f"{size // MIB:,} MiB that the lake has", MEGABYTES, size, again, OURS, HASH, KNOWN)]
 
 
@@ -96,27 +98,27 @@ def large_peers(gateway: Gateway, path: Path) -> list[Contender]:
     chunks = ["--s3-chunk-size", "10M", "--s3-upload-concurrency", str(PARALLEL), "--s3-upload-cutoff", "10M"]
 
     def rclone(*options: str) -> None:
-        remote = f":s3,provider=Other,env_auth=true,region={REGION},endpoint='{gateway.url}':{BUCKET}/rclone"
+        remote = f":s3,provider=Other,env_auth=true,region={REGION},endpoint='{gateway.url}':{BUCKET}/{PEERS}rclone"
         quiet = ["--config", os.devnull, "--s3-no-check-bucket", "--ignore-times", "--quiet"]
         command = [program("rclone"), "copy", str(path), remote, *chunks, *quiet, *options]
         subprocess.run(command, check=True, env={**os.environ, **gateway.environment})
 
-    upload = partial(client.upload_file, str(path), BUCKET, "s3transfer", Config=config)
+    upload = partial(client.upload_file, str(path), BUCKET, f"{PEERS}s3transfer", Config=config)
+    empty = partial(gateway.empty, PEERS)
     return [
-        Contender(S3TRANSFER, upload, after=gateway.empty),
-        Contender(RCLONE, rclone, after=gateway.empty),
-        Contender(RCLONE_ALONE, partial(rclone, "--s3-disable-checksum"), after=gateway.empty),
+        Contender(S3TRANSFER, upload, after=empty),
+        Contender(RCLONE, rclone, after=empty),
+        Contender(RCLONE_ALONE, partial(rclone, "--s3-disable-checksum"), after=empty),
     ]
 
 
 def _small(bench: Bench, gateway: Gateway, ours: _Ours, paths: Sequence[Path]) -> list[Row]:
     fresh = partial(freshen, paths)
     contenders = [
-        Contender(OURS, partial(ours.upload_many, paths), fresh),
+        Contender(OURS, partial(ours.upload_many, paths), fresh, ours.rest),
         *(replace(peer, before=fresh) for peer in small_peers(gateway, paths)),
     ]
     seconds = interleave(contenders, bench.pick(3, 2))
-    gateway.empty()
     return [compare(f"{len(paths):,} files of 1 MiB into S3", FILES, len(paths), seconds, OURS, S3TRANSFER)]
 
 
@@ -128,11 +130,11 @@ def small_peers(gateway: Gateway, paths: Sequence[Path]) -> list[Contender]:
 
     def upload() -> None:
         with TransferManager(client, TransferConfig(max_request_concurrency=SMALL_PARALLEL)) as manager:
-            sent = [manager.upload(str(path), BUCKET, f"small/{path.name}") for path in paths]
+            sent = [manager.upload(str(path), BUCKET, f"{PEERS}small/{path.name}") for path in paths]
             for one in sent:
                 one.result()
 
-    return [Contender(S3TRANSFER, upload, after=gateway.empty)]
+    return [Contender(S3TRANSFER, upload, after=partial(gateway.empty, PEERS))]
 
 
 def _memory(gateway: Gateway, url: str, path: Path) -> list[Row]:
@@ -144,7 +146,7 @@ def _memory(gateway: Gateway, url: str, path: Path) -> list[Row]:
         command = [sys.executable, "-m", "benchmarks.transfer"]
         answer = subprocess.run(command, input=arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
         peaks[name] = float(answer)
-    gateway.empty()
+    gateway.empty(PEERS)
     mine, theirs = peaks[OURS], peaks[S3TRANSFER]
     work = f"peak RSS of the client, {path.stat().st_size // MIB:,} MiB"
     return [Row(work, f"{mine:.0f} MB", f"{S3TRANSFER}: {theirs:.0f} MB", f"{mine / theirs:.2f}", better="lower")]
@@ -155,7 +157,7 @@ class _Ours:
     """Our client, and how long its transfers alone have taken."""
 
     alone: list[float] = field(default_factory=list)
-    _last: dl.Asset | None = None
+    _last: list[dl.Asset] = field(default_factory=list)
     _runs: Iterator[int] = field(default_factory=partial(count, 1))
 
     def upload(self, path: Path) -> None:
@@ -165,19 +167,27 @@ class _Ours:
             if event.stage == "upload":
                 times.append(time.perf_counter())
 
-        self._last = dl.upload(path, space="bench@bench", wait=False, progress=look)
+        self._last = [dl.upload(path, space="bench@bench", wait=False, progress=look)]
         self.alone.append(times[-1] - times[0])
 
     def upload_many(self, paths: Sequence[Path]) -> None:
         prefix = f"/small/{next(self._runs)}"
         report = dl.upload_many(paths, space="bench@bench", prefix=prefix, wait=False, progress=False)
         assert not report.failures, report.failures
+        self._last = list(report.assets)
 
-    def tidy(self) -> None:
-        """Let the lake end what it does with the file: the next round shall not share the machine with it."""
-        assert self._last is not None
-        while self._last.metadata().status == "processing":
-            time.sleep(0.1)
+    def rest(self) -> None:
+        """Let the lake end what it does with the files: the next round shall not share the machine with it."""
+        for asset in self._last:
+            while (status := asset.metadata().status) == "processing":
+                time.sleep(0.1)
+            assert status == "ready", status
+        os.sync()
+
+    def tidy(self, gateway: Gateway) -> None:
+        """Take the large file away too, once the lake has cut it up: many of them fill a disk."""
+        self.rest()
+        gateway.empty(f"{LAKE}bench/bench/staging/")
 
 
 # Material.
@@ -227,7 +237,7 @@ def _main() -> None:
         from boto3.s3.transfer import TransferConfig
 
         config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=PARALLEL)
-        boto3.client("s3", endpoint_url=url).upload_file(path, BUCKET, "s3transfer", Config=config)
+        boto3.client("s3", endpoint_url=url).upload_file(path, BUCKET, f"{PEERS}s3transfer", Config=config)
     print(peak())
 
 

@@ -1,4 +1,4 @@
-"""Uploads into a lake whose bytes are in S3, and an S3 that fails: for the client that sends, and for the lake itself."""
+"""Uploads into a lake whose bytes are in S3, while that S3 fails: the client that sends, and the lake itself."""
 
 from __future__ import annotations
 
