@@ -16,6 +16,7 @@ from rich.console import Console
 
 WORKS = {  # the name, and the module; its first line is the help
     "upload": "upload",
+    "transfer": "transfer",
     "split": "split",
     "sequential": "sequential",
     "random": "random_frames",

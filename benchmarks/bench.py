@@ -57,17 +57,17 @@ class Bench:
 
 
 @contextmanager
-def served(data: Path) -> Iterator[str]:
-    """A lake that ``dreamlake serve`` serves in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "dreamlake.cli", "serve", "--port", "0", "--data", str(data)]
+def served(data: Path, *options: str) -> Iterator[str]:
+    """A lake that ``dreamlake serve`` serves in a process of its own, with more options of it; gives its URL."""
+    command = [sys.executable, "-m", "dreamlake.cli", "serve", "--port", "0", "--data", str(data), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            found = re.search(r"http://\S+", line)
+            found = re.search(r"at (http://\S+)", line)
             if found is None:
                 raise RuntimeError(f"dreamlake serve did not begin: {line or 'it said nothing'}")
-            yield found[0]
+            yield found[1]
         finally:
             process.terminate()
 

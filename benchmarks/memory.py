@@ -23,7 +23,7 @@ from benchmarks.bench import Bench
 from benchmarks.measure import Row
 from benchmarks.media import BIG, LONG, TINY, lasting
 
-__all__ = ["measure"]
+__all__ = ["measure", "peak"]
 
 GROWTH = 1.05
 PEAK = 400  # MB
@@ -103,7 +103,7 @@ def _iterate(most: int, video_id: str) -> list[float]:
     count = 0
     for _ in dl.load_video(video_id)[:most].iterator():
         count += 1
-    return [count, _peak()]
+    return [count, peak()]
 
 
 def _resident() -> float:
@@ -115,7 +115,7 @@ def _resident() -> float:
     return _status("VmRSS")
 
 
-def _peak() -> float:
+def peak() -> float:
     """MB of memory that this process had at most."""
     if not STATUS.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -63,9 +63,9 @@ class serving:  # noqa: N801 - a context manager, used like a function
     def __enter__(self) -> str:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        found = re.search(r"http://\S+", line)
+        found = re.search(r"at (http://\S+)", line)
         assert found, f"the server did not start: {line!r}"
-        return found[0]
+        return found[1]
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
