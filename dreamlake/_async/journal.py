@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from contextlib import suppress
@@ -12,9 +13,10 @@ import msgspec
 
 from dreamlake._async._runtime import Lock, offload
 from dreamlake.core.parts import CompletedPart, UploadState
-from dreamlake.errors import ConfigError
 
 __all__ = ["AsyncJournal"]
+
+log = logging.getLogger("dreamlake")
 
 
 class AsyncJournal:
@@ -28,6 +30,7 @@ class AsyncJournal:
         self._path = path
         self._lock = Lock()
         self._written = 0
+        self._warned = False
 
     async def read(self) -> UploadState | None:
         """The state of an earlier run; one that cannot be read is set aside."""
@@ -41,11 +44,7 @@ class AsyncJournal:
             return None
 
     async def write(self, state: UploadState) -> None:
-        """Replace the state.
-
-        Raises:
-            ConfigError: it cannot be written; without it nothing could be resumed.
-        """
+        """Replace the state. Where that cannot be done the upload goes on, and could not be resumed."""
         async with self._lock:
             await self._replace(state)
 
@@ -69,7 +68,9 @@ class AsyncJournal:
         try:
             await offload(partial(_replace, self._path, msgspec.json.encode(state)))
         except OSError as error:
-            raise ConfigError(f"{self._path}: the state of the upload cannot be written ({error.strerror})") from error
+            if not self._warned:
+                self._warned = True
+                log.warning("%s: the upload could not be resumed: its state cannot be written (%s)", self._path, error)
 
 
 def _replace(path: Path, data: bytes) -> None:

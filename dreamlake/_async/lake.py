@@ -223,11 +223,14 @@ class AsyncLake:
             retry_after, retryable = None, True
             try:
                 async with client.stream("GET", url, headers=headers) as response:
-                    if response.status_code == 206:
+                    if response.status_code in (200, 206):
+                        known = start if response.status_code == 200 else 0  # there are stores that give it all
                         async for piece in response.aiter_raw(PIECE):
-                            start += len(piece)
-                            failures = 0
-                            yield piece
+                            if fresh := piece[known:]:
+                                start += len(fresh)
+                                failures = 0
+                                yield fresh
+                            known = max(0, known - len(piece))
                     else:
                         await response.aread()
                         failure = _refusal(response)

@@ -14,7 +14,7 @@ from dreamlake.core.events import UploadEvent
 from dreamlake.core.parts import HASH_DIGITS, Digests, Part, part_size_for
 from dreamlake.errors import FileChangedError, SourceError, SourceNotFoundError
 
-__all__ = ["AsyncLocalFile", "Report", "check_file", "identity"]
+__all__ = ["AsyncLocalFile", "Report", "check_file", "identity", "unreadable"]
 
 BLOCK = 4 * 1024**2  # read and hashed at once; two of them are in memory
 PIECE = 1024**2  # sent at once
@@ -60,12 +60,17 @@ class AsyncLocalFile:
             FileChangedError: it changed meanwhile.
             SourceError: it cannot be read.
         """
+        stat = None
         try:
             stat = await offload(path.stat)
             size = part_size_for(stat.st_size, part_size)
             whole, parts = await _hash(path, stat.st_size, size, report)
+        except FileNotFoundError as error:
+            if stat is None:
+                raise unreadable(path, error) from error
+            raise _changed(path, "was deleted") from None
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         local = cls(path, stat, whole, size, parts)
         await local.check()
         return local
@@ -76,15 +81,18 @@ class AsyncLocalFile:
         Raises:
             FileChangedError: there are fewer than there were.
         """
-        async with open_file(self.path, "rb") as file:
-            await file.seek(part.offset)
-            left = part.size
-            while left:
-                data = await file.read(min(PIECE, left))
-                if not data:
-                    raise self._changed("became shorter")
-                left -= len(data)
-                yield data
+        try:
+            async with open_file(self.path, "rb") as file:
+                await file.seek(part.offset)
+                left = part.size
+                while left:
+                    data = await file.read(min(PIECE, left))
+                    if not data:
+                        raise _changed(self.path, "became shorter")
+                    left -= len(data)
+                    yield data
+        except FileNotFoundError:
+            raise _changed(self.path, "was deleted") from None
 
     async def has_changed(self, part: Part) -> bool:
         """Whether the bytes of a part are not those that were hashed."""
@@ -103,10 +111,7 @@ class AsyncLocalFile:
         except OSError:
             same = False
         if not same:
-            raise self._changed("changed")
-
-    def _changed(self, how: str) -> FileChangedError:
-        return FileChangedError(f"{self.path.name}: {how} while it was uploaded; nothing was registered")
+            raise _changed(self.path, "changed")
 
 
 async def check_file(path: Path) -> None:
@@ -114,7 +119,7 @@ async def check_file(path: Path) -> None:
     try:
         stat = await offload(path.stat)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if not S_ISREG(stat.st_mode):
         raise SourceError(f"{path}: is not a file")
 
@@ -145,7 +150,14 @@ async def _hash(path: Path, size: int, part_size: int, report: Report) -> tuple[
     return whole.hexdigest(), (whole.digest(),) if parts is None else parts.finish()
 
 
-def _unreadable(path: Path, error: OSError) -> SourceError:
+def _changed(path: Path, how: str) -> FileChangedError:
+    return FileChangedError(f"{path.name}: {how} while it was uploaded; nothing was registered")
+
+
+def unreadable(path: Path, error: OSError) -> SourceError:
+    """What an error of the system is to the callers of an upload."""
+    if isinstance(error, SourceError):
+        return error
     if isinstance(error, FileNotFoundError):
         return SourceNotFoundError(f"{path}: there is no such file")
     return SourceError(f"{path}: cannot be read ({error.strerror or error})")

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -72,29 +72,30 @@ class AsyncManifest:
         await offload(partial(self._note, list(entries)))
 
     def _was_checked(self, path: Path, kind: str) -> bool:
-        if not self._path.exists():
-            return False
         query = "SELECT 1 FROM done WHERE path = ? AND kind = ? AND identity = ? LIMIT 1"
         try:
+            if not self._path.is_file():
+                return False
             with closing(self._open()) as database:
                 found = database.execute(query, (str(path.absolute()), kind, _text(path.stat()))).fetchone()
-        except sqlite3.DatabaseError:
+        except (sqlite3.Error, OSError):
             return False
         return found is not None
 
     def _known(self, files: Sequence[tuple[Path, str, str]]) -> dict[Path, str]:
-        if not self._path.exists():
-            return {}
         query = "SELECT object_id, identity FROM done WHERE place = ? AND path = ? AND name = ? AND kind = ?"
-        known = {}
+        known: dict[Path, str] = {}
         try:
+            if not self._path.is_file():
+                return known
             with closing(self._open()) as database:
                 for path, name, kind in files:
                     row = database.execute(query, (self._place, str(path.absolute()), name, kind)).fetchone()
-                    if row is not None and row[1] == _text(path.stat()):
-                        known[path] = row[0]
-        except sqlite3.DatabaseError:
-            self._path.unlink(missing_ok=True)  # damaged; it only ever saves work
+                    with suppress(OSError):  # said when it is its turn
+                        if row is not None and row[1] == _text(path.stat()):
+                            known[path] = row[0]
+        except (sqlite3.Error, OSError):
+            self._set_aside()
         return known
 
     def _note(self, entries: Sequence[Entry]) -> None:
@@ -107,7 +108,12 @@ class AsyncManifest:
         try:
             with closing(self._open()) as database, database:
                 database.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?, ?)", rows)
-        except sqlite3.DatabaseError:
+        except (sqlite3.Error, OSError):
+            self._set_aside()
+
+    def _set_aside(self) -> None:
+        """It may be damaged, and only ever saves work."""
+        with suppress(OSError):
             self._path.unlink(missing_ok=True)
 
     def _open(self) -> sqlite3.Connection:

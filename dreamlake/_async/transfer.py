@@ -70,6 +70,7 @@ class AsyncTransfer:
         self._timeout = timeout
         self._report = report
         self._urls: dict[str, str] = {}
+        self._earlier: UploadState | None = None
         self._journal = AsyncJournal(home() / "uploads" / f"{local.hash}.json")
 
     async def run(self) -> str:
@@ -89,6 +90,8 @@ class AsyncTransfer:
                 if state is None:
                     started = await self._lake.init_upload(self._kind, self.announcement())
                     if started.exists:
+                        if self._earlier is not None:  # it was completed, and the answer was lost
+                            await self._journal.clear(self._earlier)
                         return self._done(started.key)
                     state = self._state(started)
                     await self._journal.write(state)
@@ -164,6 +167,7 @@ class AsyncTransfer:
             return None
         if not state.key.startswith(f"{self._owner}/{self._project}/"):
             return None
+        self._earlier = state
         try:
             there = await self._lake.parts_done(self._kind, state.upload_id, state.key)
         except (NotFoundError, RequestError):

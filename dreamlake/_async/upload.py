@@ -11,7 +11,7 @@ from typing import Any
 from dreamlake._async._runtime import Slots, offload
 from dreamlake._async.asset import AsyncAsset, ready
 from dreamlake._async.lake import AsyncLake
-from dreamlake._async.localfile import AsyncLocalFile, Report, check_file
+from dreamlake._async.localfile import AsyncLocalFile, Report, check_file, unreadable
 from dreamlake._async.manifest import AsyncManifest, Entry
 from dreamlake._async.sources import AsyncLakeSource
 from dreamlake._async.transfer import AsyncTransfer
@@ -134,7 +134,10 @@ class AsyncUploader:
         if not await self.manifest.was_checked(path, found.name):
             from dreamlake.media.check import check_content
 
-            await offload(partial(check_content, path, found))
+            try:
+                await offload(partial(check_content, path, found))
+            except OSError as error:
+                raise unreadable(path, error) from error
         return found
 
     async def open(self, place: Place) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from contextlib import suppress
@@ -13,9 +14,10 @@ import msgspec
 
 from dreamlake._sync._runtime import Lock, offload
 from dreamlake.core.parts import CompletedPart, UploadState
-from dreamlake.errors import ConfigError
 
 __all__ = ["Journal"]
+
+log = logging.getLogger("dreamlake")
 
 
 class Journal:
@@ -29,6 +31,7 @@ class Journal:
         self._path = path
         self._lock = Lock()
         self._written = 0
+        self._warned = False
 
     def read(self) -> UploadState | None:
         """The state of an earlier run; one that cannot be read is set aside."""
@@ -42,11 +45,7 @@ class Journal:
             return None
 
     def write(self, state: UploadState) -> None:
-        """Replace the state.
-
-        Raises:
-            ConfigError: it cannot be written; without it nothing could be resumed.
-        """
+        """Replace the state. Where that cannot be done the upload goes on, and could not be resumed."""
         with self._lock:
             self._replace(state)
 
@@ -70,7 +69,9 @@ class Journal:
         try:
             offload(partial(_replace, self._path, msgspec.json.encode(state)))
         except OSError as error:
-            raise ConfigError(f"{self._path}: the state of the upload cannot be written ({error.strerror})") from error
+            if not self._warned:
+                self._warned = True
+                log.warning("%s: the upload could not be resumed: its state cannot be written (%s)", self._path, error)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -222,11 +222,14 @@ class Lake:
             retry_after, retryable = None, True
             try:
                 with client.stream("GET", url, headers=headers) as response:
-                    if response.status_code == 206:
+                    if response.status_code in (200, 206):
+                        known = start if response.status_code == 200 else 0  # there are stores that give it all
                         for piece in response.iter_raw(PIECE):
-                            start += len(piece)
-                            failures = 0
-                            yield piece
+                            if fresh := piece[known:]:
+                                start += len(fresh)
+                                failures = 0
+                                yield fresh
+                            known = max(0, known - len(piece))
                     else:
                         response.read()
                         failure = _refusal(response)

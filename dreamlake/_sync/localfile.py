@@ -15,7 +15,7 @@ from dreamlake.core.events import UploadEvent
 from dreamlake.core.parts import HASH_DIGITS, Digests, Part, part_size_for
 from dreamlake.errors import FileChangedError, SourceError, SourceNotFoundError
 
-__all__ = ["LocalFile", "Report", "check_file", "identity"]
+__all__ = ["LocalFile", "Report", "check_file", "identity", "unreadable"]
 
 BLOCK = 4 * 1024**2  # read and hashed at once; two of them are in memory
 PIECE = 1024**2  # sent at once
@@ -61,12 +61,17 @@ class LocalFile:
             FileChangedError: it changed meanwhile.
             SourceError: it cannot be read.
         """
+        stat = None
         try:
             stat = offload(path.stat)
             size = part_size_for(stat.st_size, part_size)
             whole, parts = _hash(path, stat.st_size, size, report)
+        except FileNotFoundError as error:
+            if stat is None:
+                raise unreadable(path, error) from error
+            raise _changed(path, "was deleted") from None
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         local = cls(path, stat, whole, size, parts)
         local.check()
         return local
@@ -77,15 +82,18 @@ class LocalFile:
         Raises:
             FileChangedError: there are fewer than there were.
         """
-        with open_file(self.path, "rb") as file:
-            file.seek(part.offset)
-            left = part.size
-            while left:
-                data = file.read(min(PIECE, left))
-                if not data:
-                    raise self._changed("became shorter")
-                left -= len(data)
-                yield data
+        try:
+            with open_file(self.path, "rb") as file:
+                file.seek(part.offset)
+                left = part.size
+                while left:
+                    data = file.read(min(PIECE, left))
+                    if not data:
+                        raise _changed(self.path, "became shorter")
+                    left -= len(data)
+                    yield data
+        except FileNotFoundError:
+            raise _changed(self.path, "was deleted") from None
 
     def has_changed(self, part: Part) -> bool:
         """Whether the bytes of a part are not those that were hashed."""
@@ -104,10 +112,7 @@ class LocalFile:
         except OSError:
             same = False
         if not same:
-            raise self._changed("changed")
-
-    def _changed(self, how: str) -> FileChangedError:
-        return FileChangedError(f"{self.path.name}: {how} while it was uploaded; nothing was registered")
+            raise _changed(self.path, "changed")
 
 
 def check_file(path: Path) -> None:
@@ -115,7 +120,7 @@ def check_file(path: Path) -> None:
     try:
         stat = offload(path.stat)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if not S_ISREG(stat.st_mode):
         raise SourceError(f"{path}: is not a file")
 
@@ -146,7 +151,14 @@ def _hash(path: Path, size: int, part_size: int, report: Report) -> tuple[str, t
     return whole.hexdigest(), (whole.digest(),) if parts is None else parts.finish()
 
 
-def _unreadable(path: Path, error: OSError) -> SourceError:
+def _changed(path: Path, how: str) -> FileChangedError:
+    return FileChangedError(f"{path.name}: {how} while it was uploaded; nothing was registered")
+
+
+def unreadable(path: Path, error: OSError) -> SourceError:
+    """What an error of the system is to the callers of an upload."""
+    if isinstance(error, SourceError):
+        return error
     if isinstance(error, FileNotFoundError):
         return SourceNotFoundError(f"{path}: there is no such file")
     return SourceError(f"{path}: cannot be read ({error.strerror or error})")

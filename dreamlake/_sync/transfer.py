@@ -71,6 +71,7 @@ class Transfer:
         self._timeout = timeout
         self._report = report
         self._urls: dict[str, str] = {}
+        self._earlier: UploadState | None = None
         self._journal = Journal(home() / "uploads" / f"{local.hash}.json")
 
     def run(self) -> str:
@@ -90,6 +91,8 @@ class Transfer:
                 if state is None:
                     started = self._lake.init_upload(self._kind, self.announcement())
                     if started.exists:
+                        if self._earlier is not None:  # it was completed, and the answer was lost
+                            self._journal.clear(self._earlier)
                         return self._done(started.key)
                     state = self._state(started)
                     self._journal.write(state)
@@ -165,6 +168,7 @@ class Transfer:
             return None
         if not state.key.startswith(f"{self._owner}/{self._project}/"):
             return None
+        self._earlier = state
         try:
             there = self._lake.parts_done(self._kind, state.upload_id, state.key)
         except (NotFoundError, RequestError):

@@ -12,7 +12,7 @@ from typing import Any
 from dreamlake._sync._runtime import Slots, offload
 from dreamlake._sync.asset import Asset, ready
 from dreamlake._sync.lake import Lake
-from dreamlake._sync.localfile import LocalFile, Report, check_file
+from dreamlake._sync.localfile import LocalFile, Report, check_file, unreadable
 from dreamlake._sync.manifest import Entry, Manifest
 from dreamlake._sync.sources import LakeSource
 from dreamlake._sync.transfer import Transfer
@@ -135,7 +135,10 @@ class Uploader:
         if not self.manifest.was_checked(path, found.name):
             from dreamlake.media.check import check_content
 
-            offload(partial(check_content, path, found))
+            try:
+                offload(partial(check_content, path, found))
+            except OSError as error:
+                raise unreadable(path, error) from error
         return found
 
     def open(self, place: Place) -> None:
