@@ -95,6 +95,7 @@ class AsyncTransfer:
                         return self._done(started.key)
                     state = self._state(started)
                     await self._journal.write(state)
+                await self._local.hash_parts()
                 try:
                     return await self._finish(state)
                 except NotFoundError:
@@ -148,7 +149,7 @@ class AsyncTransfer:
         return UploadState(
             upload_id=started.upload_id,
             key=started.key,
-            total_parts=len(local.parts),
+            total_parts=len(plan_parts(local.size, local.part_size)),
             completed_parts=[],
             sha256=local.sha256,
             size=local.size,

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dreamlake._async._runtime import Slots, offload
+from dreamlake._async._runtime import Slots, gather, offload
 from dreamlake._async.asset import AsyncAsset, ready
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import AsyncLocalFile, Report, check_file, unreadable
@@ -17,12 +17,14 @@ from dreamlake._async.sources import AsyncLakeSource
 from dreamlake._async.transfer import AsyncTransfer
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake
+from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import VIDEO, Kind, kind_named, kind_of
-from dreamlake.core.parts import CONCURRENCY, PUT_SECONDS
+from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import DEFAULT_SPACE, asset_name
 from dreamlake.core.uploads import UploadOptions
 from dreamlake.core.wire import RegisterAsset
+from dreamlake.errors import DreamlakeError
 from dreamlake.progress import Progress, upload_progress
 
 __all__ = ["AsyncUploader", "Sent", "upload"]
@@ -120,25 +122,17 @@ class AsyncUploader:
         return self._slots.count
 
     async def check(self, path: Path, kind: str | None) -> Kind:
-        """The kind of a file that exists and holds what it should.
+        """The kind of a file that exists.
 
         Args:
             path: of the file.
             kind: as the caller says; None for what the extension says.
 
         Raises:
-            SourceError: it does not.
+            SourceError: there is none, or of no kind that can be taken.
         """
         await check_file(path)
-        found = kind_of(path.name, None if kind is None else kind_named(kind))
-        if not await self.manifest.was_checked(path, found.name):
-            from dreamlake.media.check import check_content
-
-            try:
-                await offload(partial(check_content, path, found))
-            except OSError as error:
-                raise unreadable(path, error) from error
-        return found
+        return kind_of(path.name, None if kind is None else kind_named(kind))
 
     async def open(self, place: Place) -> None:
         """Find out which space a place is in."""
@@ -147,9 +141,39 @@ class AsyncUploader:
         self.episode = place.space.episode
         self.manifest = AsyncManifest(f"{self.lake.address} {self.namespace}/{self.project}/{self.episode or ''}")
 
-    async def read(self, path: Path, report: Report) -> AsyncLocalFile:
-        """Hash a file that was checked: step 1."""
-        return await AsyncLocalFile.read(path, self._options.part_size, report)
+    async def read(self, path: Path, kind: Kind, report: Report) -> AsyncLocalFile:
+        """Hash a file, and make sure that it holds what it should: step 1.
+
+        Raises:
+            SourceError: it does not.
+        """
+        size = self._options.part_size
+        if await self.manifest.was_checked(path, kind.name):  # as it is now, so it need not be checked again
+            return await AsyncLocalFile.read(path, size, report, known=True)
+        failure: list[DreamlakeError] = []
+
+        async def check() -> None:
+            try:
+                await _check_content(path, kind)
+            except DreamlakeError as error:
+                failure.append(error)
+                raise
+
+        def watched(event: UploadEvent) -> None:
+            if failure:  # nobody waits for the hash of a file that cannot be taken
+                raise failure[0]
+            report(event)
+
+        if (await offload(path.stat)).st_size <= PART_SIZE:
+            await check()
+            return await AsyncLocalFile.read(path, size, report)
+        local: list[AsyncLocalFile] = []
+
+        async def hash_it() -> None:
+            local.append(await AsyncLocalFile.read(path, size, watched))
+
+        await gather(check, hash_it)
+        return local[0]
 
     def transfer(self, local: AsyncLocalFile, kind: Kind, report: Report) -> AsyncTransfer:
         """What brings its bytes into the pool: steps 2 to 6."""
@@ -187,7 +211,7 @@ class AsyncUploader:
         Returns:
             What it has become.
         """
-        local = await self.read(path, report)
+        local = await self.read(path, kind, report)
         staged = await self.transfer(local, kind, report).run()
         registered, known = await self.lake.register(kind, self.registration(local, name, staged))
         created = await self.lake.create_asset(kind, self.naming(local, kind, name, registered.id))
@@ -201,3 +225,12 @@ class AsyncUploader:
         if kind is VIDEO:
             return AsyncVideo(AsyncLakeSource.of(self.lake, object_id))
         return AsyncAsset(self.lake, kind, object_id)
+
+
+async def _check_content(path: Path, kind: Kind) -> None:
+    from dreamlake.media.check import check_content
+
+    try:
+        await offload(partial(check_content, path, kind))
+    except OSError as error:
+        raise unreadable(path, error) from error

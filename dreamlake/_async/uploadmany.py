@@ -275,7 +275,8 @@ class _Many:
         with suppress(DreamlakeError):  # said again when it goes alone
             await self._uploader.check(job.path, self._kind)
             report = self._reporter(job)
-            job.local = await self._uploader.read(job.path, report)
+            job.local = await self._uploader.read(job.path, job.kind, report)
+            await job.local.hash_parts()
             job.transfer = self._uploader.transfer(job.local, job.kind, report)
 
     async def _send(self, job: _Job) -> None:

@@ -17,7 +17,7 @@ from dreamlake.errors import FileChangedError, SourceError, SourceNotFoundError
 
 __all__ = ["LocalFile", "Report", "check_file", "identity", "unreadable"]
 
-BLOCK = 4 * 1024**2  # read and hashed at once; two of them are in memory
+BLOCK = 8 * 1024**2  # read and hashed at once; two of them are in memory
 PIECE = 1024**2  # sent at once
 
 Report = Callable[[UploadEvent], None]
@@ -32,7 +32,8 @@ class LocalFile:
         digest: SHA-256 in hex.
         part_size: bytes.
         parts: the SHA-256 of each part, from the same reading as the whole's. The storage compares them with what
-            comes, so that bytes that have changed since are refused even where nothing else shows it.
+            comes, so that bytes that have changed since are refused even where nothing else shows it. Empty as long as
+            it is likely that the lake has the file, and nothing need be sent.
     """
 
     def __init__(self, path: Path, stat: os.stat_result, digest: str, part_size: int, parts: tuple[bytes, ...]) -> None:
@@ -49,13 +50,14 @@ class LocalFile:
         return self.sha256[:HASH_DIGITS]
 
     @classmethod
-    def read(cls, path: Path, part_size: int | None, report: Report) -> LocalFile:
+    def read(cls, path: Path, part_size: int | None, report: Report, *, known: bool = False) -> LocalFile:
         """Hash the file.
 
         Args:
             path: of the file.
             part_size: bytes; None for the usual.
             report: told how far it is.
+            known: whether the lake is likely to have it: then its parts are hashed only if they have to be sent.
 
         Raises:
             FileChangedError: it changed meanwhile.
@@ -65,7 +67,7 @@ class LocalFile:
         try:
             stat = offload(path.stat)
             size = part_size_for(stat.st_size, part_size)
-            whole, parts = _hash(path, stat.st_size, size, report)
+            whole, parts = _hash(path, stat.st_size, size, report, known=known)
         except FileNotFoundError as error:
             if stat is None:
                 raise unreadable(path, error) from error
@@ -75,6 +77,18 @@ class LocalFile:
         local = cls(path, stat, whole, size, parts)
         local.check()
         return local
+
+    def hash_parts(self) -> None:
+        """Hash the parts, if that was not done; the file is read once more for that, and must be what it was.
+
+        Raises:
+            FileChangedError: it is not.
+        """
+        if not self.parts:
+            again = self.read(self.path, self.part_size, lambda _: None)
+            if again.sha256 != self.sha256:
+                raise _changed(self.path, "changed")
+            self.parts = again.parts
 
     def pieces(self, part: Part) -> Iterator[bytes]:
         """The bytes of one part, some at a time.
@@ -130,25 +144,22 @@ def identity(stat: os.stat_result) -> tuple[int, ...]:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _hash(path: Path, size: int, part_size: int, report: Report) -> tuple[str, tuple[bytes, ...]]:
+def _hash(path: Path, size: int, part_size: int, report: Report, *, known: bool) -> tuple[str, tuple[bytes, ...]]:
     """The SHA-256 of a file and of its parts, in one reading; a small file is its only part."""
     whole = sha256()
-    parts = Digests(part_size) if size > part_size else None
+    single = size <= part_size
+    parts = None if single or known else Digests(part_size)
     done = 0
     report(UploadEvent("hash", 0, size))
     with open_file(path, "rb") as file:
         block = file.read(BLOCK)
         while block:
-            work: list[Callable[[], bytes | None]] = [
-                partial(file.read, BLOCK),
-                partial(offload, partial(whole.update, block)),
-            ]
-            if parts is not None:
-                work.append(partial(offload, partial(parts.update, block)))
+            updates = [partial(offload, partial(digest.update, block)) for digest in (whole, parts) if digest]
             done += len(block)
-            block = gather(*work)[0] or b""
+            following, *_ = gather(partial(file.read, BLOCK), *updates)
+            block = following or b""
             report(UploadEvent("hash", done, max(done, size)))
-    return whole.hexdigest(), (whole.digest(),) if parts is None else parts.finish()
+    return whole.hexdigest(), (whole.digest(),) if single else () if parts is None else parts.finish()
 
 
 def _changed(path: Path, how: str) -> FileChangedError:

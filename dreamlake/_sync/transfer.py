@@ -96,6 +96,7 @@ class Transfer:
                         return self._done(started.key)
                     state = self._state(started)
                     self._journal.write(state)
+                self._local.hash_parts()
                 try:
                     return self._finish(state)
                 except NotFoundError:
@@ -149,7 +150,7 @@ class Transfer:
         return UploadState(
             upload_id=started.upload_id,
             key=started.key,
-            total_parts=len(local.parts),
+            total_parts=len(plan_parts(local.size, local.part_size)),
             completed_parts=[],
             sha256=local.sha256,
             size=local.size,

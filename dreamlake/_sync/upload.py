@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dreamlake._sync._runtime import Slots, offload
+from dreamlake._sync._runtime import Slots, gather, offload
 from dreamlake._sync.asset import Asset, ready
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.localfile import LocalFile, Report, check_file, unreadable
@@ -18,12 +18,14 @@ from dreamlake._sync.sources import LakeSource
 from dreamlake._sync.transfer import Transfer
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake
+from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import VIDEO, Kind, kind_named, kind_of
-from dreamlake.core.parts import CONCURRENCY, PUT_SECONDS
+from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import DEFAULT_SPACE, asset_name
 from dreamlake.core.uploads import UploadOptions
 from dreamlake.core.wire import RegisterAsset
+from dreamlake.errors import DreamlakeError
 from dreamlake.progress import Progress, upload_progress
 
 __all__ = ["Sent", "Uploader", "upload"]
@@ -121,25 +123,17 @@ class Uploader:
         return self._slots.count
 
     def check(self, path: Path, kind: str | None) -> Kind:
-        """The kind of a file that exists and holds what it should.
+        """The kind of a file that exists.
 
         Args:
             path: of the file.
             kind: as the caller says; None for what the extension says.
 
         Raises:
-            SourceError: it does not.
+            SourceError: there is none, or of no kind that can be taken.
         """
         check_file(path)
-        found = kind_of(path.name, None if kind is None else kind_named(kind))
-        if not self.manifest.was_checked(path, found.name):
-            from dreamlake.media.check import check_content
-
-            try:
-                offload(partial(check_content, path, found))
-            except OSError as error:
-                raise unreadable(path, error) from error
-        return found
+        return kind_of(path.name, None if kind is None else kind_named(kind))
 
     def open(self, place: Place) -> None:
         """Find out which space a place is in."""
@@ -148,9 +142,39 @@ class Uploader:
         self.episode = place.space.episode
         self.manifest = Manifest(f"{self.lake.address} {self.namespace}/{self.project}/{self.episode or ''}")
 
-    def read(self, path: Path, report: Report) -> LocalFile:
-        """Hash a file that was checked: step 1."""
-        return LocalFile.read(path, self._options.part_size, report)
+    def read(self, path: Path, kind: Kind, report: Report) -> LocalFile:
+        """Hash a file, and make sure that it holds what it should: step 1.
+
+        Raises:
+            SourceError: it does not.
+        """
+        size = self._options.part_size
+        if self.manifest.was_checked(path, kind.name):  # as it is now, so it need not be checked again
+            return LocalFile.read(path, size, report, known=True)
+        failure: list[DreamlakeError] = []
+
+        def check() -> None:
+            try:
+                _check_content(path, kind)
+            except DreamlakeError as error:
+                failure.append(error)
+                raise
+
+        def watched(event: UploadEvent) -> None:
+            if failure:  # nobody waits for the hash of a file that cannot be taken
+                raise failure[0]
+            report(event)
+
+        if offload(path.stat).st_size <= PART_SIZE:
+            check()
+            return LocalFile.read(path, size, report)
+        local: list[LocalFile] = []
+
+        def hash_it() -> None:
+            local.append(LocalFile.read(path, size, watched))
+
+        gather(check, hash_it)
+        return local[0]
 
     def transfer(self, local: LocalFile, kind: Kind, report: Report) -> Transfer:
         """What brings its bytes into the pool: steps 2 to 6."""
@@ -188,7 +212,7 @@ class Uploader:
         Returns:
             What it has become.
         """
-        local = self.read(path, report)
+        local = self.read(path, kind, report)
         staged = self.transfer(local, kind, report).run()
         registered, known = self.lake.register(kind, self.registration(local, name, staged))
         created = self.lake.create_asset(kind, self.naming(local, kind, name, registered.id))
@@ -202,3 +226,12 @@ class Uploader:
         if kind is VIDEO:
             return Video(LakeSource.of(self.lake, object_id))
         return Asset(self.lake, kind, object_id)
+
+
+def _check_content(path: Path, kind: Kind) -> None:
+    from dreamlake.media.check import check_content
+
+    try:
+        offload(partial(check_content, path, kind))
+    except OSError as error:
+        raise unreadable(path, error) from error

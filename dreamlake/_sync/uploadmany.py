@@ -276,7 +276,8 @@ class _Many:
         with suppress(DreamlakeError):  # said again when it goes alone
             self._uploader.check(job.path, self._kind)
             report = self._reporter(job)
-            job.local = self._uploader.read(job.path, report)
+            job.local = self._uploader.read(job.path, job.kind, report)
+            job.local.hash_parts()
             job.transfer = self._uploader.transfer(job.local, job.kind, report)
 
     def _send(self, job: _Job) -> None:
