@@ -72,7 +72,7 @@ def _large(bench: Bench, gateway: Gateway, ours: _Ours, path: Path) -> list[Row]
         Contender(OURS, partial(ours.upload, path), fresh, partial(ours.tidy, gateway)),
         *(replace(peer, before=fresh) for peer in large_peers(gateway, path)),
     ]
-    seconds = interleave(contenders, rounds)
+    seconds = interleave(contenders, rounds, warmup=bench.pick(1, 0))
     seconds[ALONE] = ours.alone[-rounds:]
     name = f"{size // MIB:,} MiB into S3"
     rows = [
@@ -118,7 +118,7 @@ def _small(bench: Bench, gateway: Gateway, ours: _Ours, paths: Sequence[Path]) -
         Contender(OURS, partial(ours.upload_many, paths), fresh, ours.rest),
         *(replace(peer, before=fresh) for peer in small_peers(gateway, paths)),
     ]
-    seconds = interleave(contenders, bench.pick(3, 2))
+    seconds = interleave(contenders, bench.pick(3, 2), warmup=bench.pick(1, 0))
     return [compare(f"{len(paths):,} files of 1 MiB into S3", FILES, len(paths), seconds, OURS, S3TRANSFER)]
 
 

@@ -124,6 +124,7 @@ class Seen:
         method: of HTTP.
         target: path and query.
         action: what was done to it.
+        at: when its head came, in seconds of a clock that only runs forward.
         body: bytes of its body that the client has sent.
         statuses: what the server answered, once for each time it got the request.
     """
@@ -131,6 +132,7 @@ class Seen:
     method: str
     target: str
     action: Action | None
+    at: float = field(default_factory=time.monotonic)
     body: int = 0
     statuses: list[int] = field(default_factory=list)
 
