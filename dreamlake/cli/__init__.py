@@ -12,6 +12,7 @@ import typer
 
 from dreamlake.cli.common import EXIT_STATUS, say
 from dreamlake.cli.demo import demo
+from dreamlake.cli.gc import gc
 from dreamlake.cli.info import info
 from dreamlake.cli.serve import serve
 from dreamlake.cli.upload import upload
@@ -22,7 +23,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="Dreamlake: a video data lake.", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
-for command in (upload, info, serve, demo):
+for command in (upload, info, gc, serve, demo):
     app.command()(command)
 
 
