@@ -36,6 +36,7 @@ from dreamlake.core.wire import (
     Finished,
     FinishUpload,
     FinishUploads,
+    GcReport,
     InitUpload,
     Me,
     PartsDone,
@@ -72,6 +73,7 @@ __all__ = ["Body", "Lake"]
 T = TypeVar("T")
 
 PIECE = 1024**2
+GC_SECONDS = 24 * 3600.0  # a lake may have millions of objects, and says nothing while it looks at them
 PATIENT = Backoff(attempts=6)
 HASTY = Backoff(attempts=2, base=0.1)  # while the lake has never answered, it is more likely wrong than busy
 
@@ -268,6 +270,24 @@ class Lake:
     def statuses(self, ids: list[str]) -> list[Status]:
         """How far assets are; those that do not exist are left out."""
         return self._call("POST", self._bss("/batch/statuses"), Statuses, AskStatuses(ids)).items
+
+    # -- the lake itself ---------------------------------------------------------------------------------------------
+
+    def gc(self, *, dry_run: bool = False) -> GcReport:
+        """Delete what nothing refers to and nobody has used for a day.
+
+        Args:
+            dry_run: only say what would go.
+
+        Returns:
+            What was deleted, or would have been.
+
+        Raises:
+            RequestError: another lake keeps its bytes in the same storage.
+        """
+        query = {"dryRun": "true" if dry_run else "false"}
+        response = self.send("POST", self._bss("/gc"), query=query, key=True, wait=GC_SECONDS)
+        return self._decoded(response, GcReport)
 
     # -- requests ----------------------------------------------------------------------------------------------------
 

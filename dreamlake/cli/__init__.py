@@ -13,6 +13,7 @@ import typer
 from dreamlake.cli.common import EXIT_STATUS, say
 from dreamlake.cli.demo import demo
 from dreamlake.cli.download import download
+from dreamlake.cli.gc import gc
 from dreamlake.cli.info import info
 from dreamlake.cli.serve import serve
 from dreamlake.cli.upload import upload
@@ -23,7 +24,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="Dreamlake: a video data lake.", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
-for command in (upload, download, info, serve, demo):
+for command in (upload, download, info, gc, serve, demo):
     app.command()(command)
 
 

@@ -16,10 +16,10 @@ from dreamlake.core.parts import MAX_PARTS, CompletedPart
 __all__ = [
     "MAX_BATCH", "METAS", "AskStatuses", "AssetCreated", "AssetFound", "AssetMeta", "AssetPage", "AssetsCreated",
     "AudioMeta", "BeginUploads", "Begun", "CompleteUpload", "CreateAsset", "CreateAssets", "Created",
-    "FinishUpload", "FinishUploads", "Finished", "ImageMeta", "InitUpload", "Me", "PartDone", "PartsDone",
-    "Problem", "RegisterAsset", "Registered", "RunLambdas", "SignParts", "SignedParts", "Status", "Statuses",
-    "StreamedMeta", "Success", "TrackMeta", "UploadStarted", "UploadTarget", "UploadsBegun", "UploadsFinished",
-    "VideoMeta",
+    "FinishUpload", "FinishUploads", "Finished", "Freed", "GcReport", "ImageMeta", "InitUpload", "Me", "PartDone",
+    "PartsDone", "Problem", "RegisterAsset", "Registered", "RunLambdas", "SignParts", "SignedParts", "Status",
+    "Statuses", "StreamedMeta", "Success", "TrackMeta", "UploadStarted", "UploadTarget", "UploadsBegun",
+    "UploadsFinished", "VideoMeta",
 ]  # fmt: skip
 
 # A plain $ would let a line break through at the end.
@@ -323,6 +323,36 @@ class AssetPage(Struct, Generic[M], rename="camel"):
 
     items: list[M]
     next_cursor: str | None = None
+
+
+# -- collecting what nothing refers to -----------------------------------------------------------------------------
+
+
+class Freed(Struct, rename="camel"):
+    """How many things went, and their size in bytes."""
+
+    count: int = 0
+    size: int = 0
+
+    def add(self, size: int) -> None:
+        """One more, with so many bytes."""
+        self.count += 1
+        self.size += size
+
+
+class GcReport(Struct, rename="camel"):
+    """What was deleted, or would have been: abandoned uploads, staged files that no asset is made of, chunks that no
+    playlist names, objects of deleted assets, and temporary files of crashes. ``problems`` says what was left alone
+    because something could not be read.
+    """
+
+    dry_run: bool
+    uploads: Freed
+    staged: Freed
+    chunks: Freed
+    leftovers: Freed
+    temporary: Freed
+    problems: list[str] = []
 
 
 # -- the catalog ---------------------------------------------------------------------------------------------------

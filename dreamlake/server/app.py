@@ -14,6 +14,7 @@ from litestar.openapi import OpenAPIConfig
 from dreamlake.server.bss.assets import assets_routers
 from dreamlake.server.bss.batch import batch_router
 from dreamlake.server.bss.chunks import chunk
+from dreamlake.server.bss.gc import gc
 from dreamlake.server.bss.lambdas import trigger
 from dreamlake.server.bss.uploads import multipart_router, put_part
 from dreamlake.server.bss.videos import videos_router
@@ -22,6 +23,7 @@ from dreamlake.server.database import Database
 from dreamlake.server.errors import EXCEPTION_HANDLERS
 from dreamlake.server.lake import Lake, check_request, load_signer
 from dreamlake.server.lambdas.runner import Runner
+from dreamlake.server.neighbours import leave_mark
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import open_storage
 
@@ -51,6 +53,7 @@ def create_app(settings: Settings) -> Litestar:
             await database.open()
             runner = Runner(database, storage, settings)
             app.state.lake = Lake(settings, storage, database, load_signer(settings.data), runner)
+            await leave_mark(storage, settings)
             await runner.start()
             try:
                 yield
@@ -73,6 +76,7 @@ def create_app(settings: Settings) -> Litestar:
             videos_router(),
             chunk,
             trigger,
+            gc,
             *catalog_routers(),
         ],
         dependencies={"lake": Provide(lake, sync_to_thread=False)},

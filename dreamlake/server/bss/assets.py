@@ -22,7 +22,7 @@ from dreamlake.core.targets import check_name
 from dreamlake.core.wire import METAS, AssetMeta, AssetPage, RegisterAsset, Registered
 from dreamlake.errors import SourceError, UsageError
 from dreamlake.server.bss.objects import object_response
-from dreamlake.server.bss.pool import PoolKey, find_staged
+from dreamlake.server.bss.pool import PoolKey, find_staged, use
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.lambdas.jobs import job_state
@@ -155,12 +155,12 @@ async def register_all(
     """
     ready = [await _row_or_refusal(lake, kind, item) for kind, item in items]
     async with lake.database.write() as connection:
-        found = [row if isinstance(row, Refused) else await _insert(connection, row.values) for row in ready]
+        found = [row if isinstance(row, Refused) else await _insert(connection, row) for row in ready]
     answers: list[tuple[Registered, bool] | Refused] = []
     for row, asset_or_refusal in zip(ready, found, strict=True):
         if isinstance(row, Refused) or isinstance(asset_or_refusal, Refused):
-            assert isinstance(row, Refused)
-            answers.append(row)
+            assert isinstance(asset_or_refusal, Refused)
+            answers.append(asset_or_refusal)
             continue
         asset, known = asset_or_refusal
         status = (await current_meta(lake, asset)).status if known else "uploaded"
@@ -174,8 +174,9 @@ async def register_all(
 
 @dataclass(frozen=True)
 class _Row:
-    """A row to insert, and what is to be said of an image."""
+    """A row to insert, where its bytes are staged, and what is to be said of an image."""
 
+    key: PoolKey
     values: dict[str, Any]
     facts: ImageFacts | None
 
@@ -187,21 +188,32 @@ async def _row_or_refusal(lake: Lake, kind: Kind, data: RegisterAsset) -> _Row |
         return Refused(400, str(error))
     if data.format is not None and f".{data.format}" not in {**kind.extensions, **kind.forced}:
         return Refused(400, f"{data.format} is not a format of {kind.phrase}")
-    known = await find_staged(lake.database, PoolKey(data.owner, data.project, data.staging_hash))
+    key = PoolKey(data.owner, data.project, data.staging_hash)
+    known = await find_staged(lake.database, key)
     if known is None:
-        return Refused(404, f"nothing is staged under {data.staging_hash} in {data.owner}/{data.project}")
+        return _unstaged(key)
     values: dict[str, Any] = {
         "kind": kind.name, "owner": data.owner, "project": data.project, "name": name, "sha256": known.sha256,
         "hash": data.staging_hash, "size": known.size, "created_at": time.time(),
     }  # fmt: skip
     try:
-        return _Row(values, await _image_facts(lake, Asset(id="", **values)) if kind == IMAGE else None)
+        return _Row(key, values, await _image_facts(lake, Asset(id="", **values)) if kind == IMAGE else None)
+    except FileNotFoundError:  # it has just been collected
+        return _unstaged(key)
     except Refused as refused:
         return refused
 
 
-async def _insert(connection: AsyncConnection, values: dict[str, Any]) -> tuple[Asset, bool]:
+def _unstaged(key: PoolKey) -> Refused:
+    return Refused(404, f"nothing is staged under {key.hash} in {key.owner}/{key.project}")
+
+
+async def _insert(connection: AsyncConnection, row: _Row) -> tuple[Asset, bool] | Refused:
     """The asset with these values, made if it is not there; and whether it was."""
+    values = row.values
+    # Since we looked the file may have been collected, or be about to be: from here on it is not any more.
+    if not await use(connection, row.key, values["sha256"]):
+        return _unstaged(row.key)
     made = await connection.execute(insert(bss_assets).values(id=new_id(), **values).on_conflict_do_nothing())
     identity = [bss_assets.c[field] == values[field] for field in ("kind", "owner", "project", "name", "sha256")]
     found = (await connection.execute(select(bss_assets).where(*identity))).one()

@@ -21,8 +21,11 @@ from dreamlake.server.schema import staged, uploads
 from dreamlake.server.sidecar import staging_key
 
 __all__ = [
-    "PoolKey", "UploadRow", "Verified", "commit", "find_staged", "find_upload", "forget", "remember", "reserve", "use",
+    "PoolKey", "UploadRow", "Verified", "commit", "find_staged", "find_upload", "forget", "keep", "remember", "reserve",
+    "use",
 ]  # fmt: skip
+
+REMEMBER_SECONDS = 600.0  # how old the note of an upload's last use may be
 
 _KEY = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9][A-Za-z0-9._-]{0,99})/staging/([0-9a-f]{16}(?:[0-9a-f]{48})?)"
@@ -81,9 +84,20 @@ async def find_staged(database: Database, key: PoolKey) -> Verified | None:
     return None if row is None else Verified(row.sha256, row.size)
 
 
-async def use(connection: AsyncConnection, key: PoolKey) -> bool:
-    """Say that somebody counts on what is staged at a key, which keeps it from being collected; False if it is late."""
+async def use(connection: AsyncConnection, key: PoolKey, sha256: str | None = None) -> bool:
+    """Say that somebody counts on what is staged at a key, which keeps it from being collected.
+
+    Args:
+        connection: in a transaction that writes.
+        key: of the file.
+        sha256: of the bytes that are meant, 64 hex digits; None for whatever is there.
+
+    Returns:
+        False if it is late: the file is not there any more, or about to be deleted.
+    """
     query = update(staged).where(*key.rows(staged), ~staged.c.collecting).values(used_at=time.time())
+    if sha256 is not None:
+        query = query.where(staged.c.sha256 == sha256)
     return bool((await connection.execute(query)).rowcount)
 
 
@@ -118,6 +132,15 @@ async def find_upload(database: Database, upload_id: str, key: PoolKey) -> Uploa
         query = select(uploads).where(uploads.c.id == upload_id, *key.rows(uploads))
         row = (await connection.execute(query)).first()
     return None if row is None else UploadRow(row.id, key, row.target, row.storage_id, row.sha256, row.used_at)
+
+
+async def keep(database: Database, row: UploadRow) -> bool:
+    """Say that somebody goes on with an upload, which keeps it from being collected; False if it is late."""
+    if time.time() - row.used_at < REMEMBER_SECONDS:
+        return True
+    async with database.write() as connection:
+        query = update(uploads).where(uploads.c.id == row.id).values(used_at=time.time())
+        return bool((await connection.execute(query)).rowcount)
 
 
 async def remember(connection: AsyncConnection, row: UploadRow) -> None:

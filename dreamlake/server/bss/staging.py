@@ -128,10 +128,11 @@ async def _joined(lake: Lake, item: CompleteUpload) -> tuple[UploadRow, Verified
     try:
         key = PoolKey.parse(item.key)
         row = await pool.find_upload(lake.database, item.upload_id, key)
-        if row is None:
+        if row is None or not await pool.keep(lake.database, row):
             # The answer to an earlier try may have been lost: then the bytes are there.
-            if await pool.find_staged(lake.database, key) is None:
-                raise Refused(404, "there is no such upload, or no longer")
+            async with lake.database.write() as connection:
+                if not await pool.use(connection, key):
+                    raise Refused(404, "there is no such upload, or no longer")
             return None
         place, found = await _join(lake, row, item)
         if place != str(key):

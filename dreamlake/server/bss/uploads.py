@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 from litestar import Request, Response, Router, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from sqlalchemy import update
 
 from dreamlake.core.kinds import KINDS
 from dreamlake.core.wire import (
@@ -25,12 +23,9 @@ from dreamlake.server.bss.pool import PoolKey, UploadRow
 from dreamlake.server.bss.staging import begin, finish, parse_checksum, signed_parts
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, verified
-from dreamlake.server.schema import uploads
 from dreamlake.server.storage import StorageError, UnknownUploadError
 
 __all__ = ["multipart_router", "put_part"]
-
-REMEMBER_SECONDS = 600.0  # how old the note of an upload's last use may be
 
 
 @post("/init", status_code=200)
@@ -48,9 +43,8 @@ async def init(request: Request[Any, Any, Any], data: JSONBody[InitUpload], lake
 async def parts(request: Request[Any, Any, Any], data: JSONBody[SignParts], lake: OpenLake) -> SignedParts:
     """Presigned URLs to PUT parts to."""
     row = await _known(lake, data)
-    if time.time() - row.used_at > REMEMBER_SECONDS:
-        async with lake.database.write() as connection:
-            await connection.execute(update(uploads).where(uploads.c.id == row.id).values(used_at=time.time()))
+    if not await pool.keep(lake.database, row):
+        raise _gone()
     checksums = data.checksums or {}
     if row.target == str(row.key) and (missing := {str(number) for number in data.part_numbers} - checksums.keys()):
         raise Refused(400, f"part {min(missing, key=int)} was promised with its checksum, and comes without")
@@ -128,8 +122,12 @@ def multipart_router() -> Router:
 async def _known(lake: Lake, data: UploadTarget) -> UploadRow:
     row = await pool.find_upload(lake.database, data.upload_id, PoolKey.parse(data.key))
     if row is None:
-        raise Refused(404, "there is no such upload, or no longer")
+        raise _gone()
     return row
+
+
+def _gone() -> Refused:
+    return Refused(404, "there is no such upload, or no longer")
 
 
 async def _limited(request: Request[Any, Any, Any], limit: int) -> Any:

@@ -23,6 +23,7 @@ from dreamlake.media.scan import scan
 from dreamlake.media.split import EXTENSIONS, Splitter
 from dreamlake.media.transcode import needs_rewrite, rewrite
 from dreamlake.server.chunks import store_chunk
+from dreamlake.server.gate import chunk_gate
 from dreamlake.server.sidecar import Asset, update_meta
 from dreamlake.server.storage import Storage
 from dreamlake.server.taskpool import TaskPool
@@ -102,9 +103,12 @@ class _Chunks:
 
     async def check(self) -> None:
         """Store again what was there and is not any more: it may have been cleared up when it was found."""
-        for digest, reused in list(self._reused.items()):
-            if await self._storage.size(self._keys[digest]) is None:
-                await self.store(reused.content, digest, reused.extension)
+        while reused := self._reused:
+            async with chunk_gate(self._storage.scratch):
+                gone = [digest for digest in reused if await self._storage.size(self._keys[digest]) is None]
+            self._reused = {}
+            for digest in gone:
+                await self.store(reused[digest].content, digest, reused[digest].extension)
 
     def key(self, digest: str, extension: str) -> str:
         """The key that a chunk has got."""
@@ -134,7 +138,8 @@ async def _store_description(storage: Storage, asset: Asset, splitter: Splitter,
     index: FrameIndex = splitter.index
     playlist = render_playlist(splitter.playlist(chunks.key)).encode()
     stream = sha256(playlist).hexdigest()[:16]
-    await storage.write(asset.key(f"stream/{stream}.m3u8"), playlist)
+    async with chunk_gate(storage.scratch):  # an old one that nothing named until now may be about to be deleted
+        await storage.write(asset.key(f"stream/{stream}.m3u8"), playlist)
     await storage.write(asset.key("frames.npz"), index.to_bytes())
     width, height = index.display_size
     await update_meta(

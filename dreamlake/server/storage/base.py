@@ -122,6 +122,17 @@ class Storage(Protocol):
     def list_objects(self, prefix: str) -> AsyncIterator[Listed]:
         """All objects whose keys begin with a prefix, in no certain order; pages of them are in memory at a time."""
 
+    def sweep(self, before: float, *, dry_run: bool = False) -> AsyncIterator[Listed]:
+        """Delete what crashes have left beside the objects and uploads.
+
+        Args:
+            before: what has not changed since then, seconds since the epoch.
+            dry_run: whether it is left there.
+
+        Returns:
+            What was found, each under a name that is no key.
+        """
+
     def local_file(self, key: str) -> AbstractAsyncContextManager[Path]:
         """The object as a local file that must not be altered. Raises FileNotFoundError."""
 

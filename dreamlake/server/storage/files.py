@@ -16,9 +16,9 @@ from typing import BinaryIO
 
 from dreamlake.server.storage.base import Listed
 
-__all__ = ["regular_file", "replacing", "sync_folder", "touch", "unlink_if_older", "walk"]
+__all__ = ["TEMPORARY", "regular_file", "replacing", "sync_folder", "touch", "unlink_if_older", "walk"]
 
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}", re.DOTALL)
+TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}", re.DOTALL)  # names of what is not an object yet, or not any more
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def walk(folder: Path, base: str, begin: str) -> Iterator[Listed]:
     """The objects whose key is ``base`` and a path in a folder that begins so; one folder is open at each depth."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(begin) or _TEMPORARY.fullmatch(entry.name):
+            if not entry.name.startswith(begin) or TEMPORARY.fullmatch(entry.name):
                 continue
             if entry.is_dir():
                 yield from walk(Path(entry.path), f"{base}{entry.name}/", "")

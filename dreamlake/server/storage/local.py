@@ -41,7 +41,7 @@ from dreamlake.server.storage.base import (
     key_parts,
     unknown_upload,
 )
-from dreamlake.server.storage.files import regular_file, replacing, sync_folder, touch, unlink_if_older, walk
+from dreamlake.server.storage.files import TEMPORARY, regular_file, replacing, sync_folder, touch, unlink_if_older, walk
 
 __all__ = ["LocalStorage"]
 
@@ -164,6 +164,14 @@ class LocalStorage:
         while page := await to_thread.run_sync(lambda: list(islice(found, self.page))):
             for entry in page:
                 yield entry
+
+    async def sweep(self, before: float, *, dry_run: bool = False) -> AsyncIterator[Listed]:
+        found = _leftovers(self._root, before)
+        while page := await to_thread.run_sync(lambda: list(islice(found, self.page))):
+            for left in page:
+                if not dry_run:
+                    await to_thread.run_sync(_remove, self._root / left.key)
+                yield left
 
     @asynccontextmanager
     async def local_file(self, key: str) -> AsyncIterator[Path]:
@@ -330,6 +338,37 @@ def _begun(uploads: Path) -> Iterator[Pending]:
             key = Path(entry.path) / "key"
             with suppress(FileNotFoundError):  # it has just ended, or is just beginning
                 yield Pending(key.read_text(), entry.name, key.stat().st_mtime)
+
+
+def _leftovers(root: Path, before: float) -> Iterator[Listed]:
+    """What was to be renamed or deleted when a process ended: files beside objects, uploads without their key."""
+    for folder, _, names in os.walk(root / "objects"):
+        for name in names:
+            path = Path(folder) / name
+            if TEMPORARY.fullmatch(name) and (size := _unchanged(path, before)) is not None:
+                yield Listed(str(path.relative_to(root)), size, before)
+    with os.scandir(root / "uploads") as entries:
+        for entry in entries:
+            upload = Path(entry.path)
+            if not (upload / "key").exists() and _unchanged(upload, before) is not None:
+                size = sum(part.lstat().st_size for part in upload.glob("*"))
+                yield Listed(f"uploads/{entry.name}", size, before)
+
+
+def _unchanged(path: Path, before: float) -> int | None:
+    """The size of what nobody has written, renamed or touched since a time; None for the others."""
+    with suppress(FileNotFoundError):
+        found = path.lstat()
+        if max(found.st_mtime, found.st_ctime) < before:  # a rename leaves the one as it was, and renews the other
+            return found.st_size
+    return None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

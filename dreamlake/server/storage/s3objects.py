@@ -145,6 +145,13 @@ class S3Objects(Bucket):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
+    async def sweep(self, before: float, *, dry_run: bool = False) -> AsyncIterator[Listed]:
+        async for probe in self.list_objects(".probe/"):
+            if probe.modified < before:
+                if not dry_run:
+                    await self.delete(probe.key)
+                yield probe
+
     @asynccontextmanager
     async def local_file(self, key: str) -> AsyncIterator[Path]:
         head = await self._head(key)
