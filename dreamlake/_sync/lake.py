@@ -73,6 +73,7 @@ __all__ = ["Body", "Lake"]
 T = TypeVar("T")
 
 PIECE = 1024**2
+WRITE_SECONDS = 60.0  # without one more byte going out
 GC_SECONDS = 24 * 3600.0  # a lake may have millions of objects, and says nothing while it looks at them
 PATIENT = Backoff(attempts=6)
 HASTY = Backoff(attempts=2, base=0.1)  # while the lake has never answered, it is more likely wrong than busy
@@ -326,7 +327,7 @@ class Lake:
             query: parameters of the URL.
             headers: that go with it.
             key: whether the API key goes with it. Presigned URLs may lead to other hosts, which must not see it.
-            wait: seconds for the answer, when the usual are too few.
+            wait: seconds for the answer, where the usual are too few or too many.
 
         Raises:
             LakeUnreachableError: no answer.
@@ -342,7 +343,10 @@ class Lake:
             sent["Content-Length"] = str(content.size)
         elif content is not None:
             sent["Content-Type"] = "application/json"
-        timeout = client.timeout if wait is None else httpx.Timeout(**{**client.timeout.as_dict(), "read": wait})
+        timeout = client.timeout
+        if wait is not None:
+            stalled = min(wait, WRITE_SECONDS)
+            timeout = httpx.Timeout(**{**timeout.as_dict(), "read": wait, "write": stalled})
         failures = 0
         while True:
             body = content.pieces() if isinstance(content, Body) else content
@@ -396,7 +400,7 @@ def _connection(mounts: Any = None) -> httpx.Client:
     import httpx
 
     # Reading and writing time out when nothing moves; a large part may take as long as it needs.
-    timeout = httpx.Timeout(connect=10.0, read=60.0, write=60.0, pool=None)
+    timeout = httpx.Timeout(connect=10.0, read=60.0, write=WRITE_SECONDS, pool=None)
     limits = httpx.Limits(max_connections=32, max_keepalive_connections=16)
     return httpx.Client(timeout=timeout, limits=limits, mounts=mounts, follow_redirects=True)
 

@@ -205,7 +205,7 @@ from dreamlake.server.settings import Settings
 async def main():
     database = Database(Settings(Path(sys.argv[1])).database_url)
     async with database.write() as connection:
-        await enqueue(connection, "0" * 24, sys.argv[2], "hls-split")
+        await enqueue(connection, [("0" * 24, sys.argv[2], "hls-split")])
     print((await claim(database, new_holder())).asset.id, flush=True)
     await asyncio.Event().wait()
 asyncio.run(main())
@@ -234,7 +234,7 @@ async def test_a_lease_of_another_host_waits_for_its_end(
         asset = await client.add("/a.mp4", recording)
         end = time.time() + 2
         async with client.lake.database.write() as connection:
-            await enqueue(connection, new_id(), asset, "hls-split")
+            await enqueue(connection, [(new_id(), asset, "hls-split")])
             holder = f"not-{socket.gethostname()}/1/abcdef01"
             await connection.execute(
                 jobs.update().values(state="running", attempts=1, lease_owner=holder, lease_until=end)

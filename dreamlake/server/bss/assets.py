@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
+import msgspec
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
@@ -22,7 +23,7 @@ from dreamlake.core.targets import check_name
 from dreamlake.core.wire import METAS, AssetMeta, AssetPage, RegisterAsset, Registered
 from dreamlake.errors import SourceError, UsageError
 from dreamlake.server.bss.objects import object_response
-from dreamlake.server.bss.pool import PoolKey, find_staged, use
+from dreamlake.server.bss.pool import PoolKey, Verified, find_staged, use
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.lambdas.jobs import job_state
@@ -153,23 +154,31 @@ async def register_all(
     Returns:
         For each the asset, and whether there was the same one already; or why it was refused.
     """
-    ready = [await _row_or_refusal(lake, kind, item) for kind, item in items]
+    keys = [PoolKey(item.owner, item.project, item.staging_hash) for _, item in items]
+    async with lake.database.read() as connection:
+        staged = await find_staged(connection, keys)
+    rows: dict[int, _Row] = {}
+    answers: dict[int, tuple[Registered, bool] | Refused] = {}
+    for number, (kind, item) in enumerate(items):
+        try:
+            rows[number] = await _row(lake, kind, item, keys[number], staged.get(keys[number]))
+        except Refused as refused:
+            answers[number] = refused
     async with lake.database.write() as connection:
-        found = [row if isinstance(row, Refused) else await _insert(connection, row) for row in ready]
-    answers: list[tuple[Registered, bool] | Refused] = []
-    for row, asset_or_refusal in zip(ready, found, strict=True):
-        if isinstance(row, Refused) or isinstance(asset_or_refusal, Refused):
-            assert isinstance(asset_or_refusal, Refused)
-            answers.append(asset_or_refusal)
-            continue
-        asset, known = asset_or_refusal
+        # Since we looked a file may have been collected, or be about to be: from here on it is not any more.
+        there = await use(connection, [row.key for row in rows.values()])
+        for number, row in list(rows.items()):
+            if row.key not in there or there[row.key].sha256 != row.values["sha256"]:
+                answers[number] = _unstaged(rows.pop(number).key)
+        found = await _insert(connection, list(rows.values()))
+    for (number, row), (asset, known) in zip(rows.items(), found, strict=True):
         status = (await current_meta(lake, asset)).status if known else "uploaded"
         if row.facts is not None and status != "ready":
             size = {"width": row.facts.width, "height": row.facts.height, "format": row.facts.format}
             await update_meta(lake.storage, asset, time.time(), "ready", **size)
             status = "ready"
-        answers.append((Registered(asset.id, status), known))
-    return answers
+        answers[number] = Registered(asset.id, status), known
+    return [answers[number] for number in range(len(items))]
 
 
 @dataclass(frozen=True)
@@ -181,43 +190,57 @@ class _Row:
     facts: ImageFacts | None
 
 
-async def _row_or_refusal(lake: Lake, kind: Kind, data: RegisterAsset) -> _Row | Refused:
+async def _row(lake: Lake, kind: Kind, data: RegisterAsset, key: PoolKey, staged: Verified | None) -> _Row:
     try:
         name = check_name(data.name)
     except UsageError as error:
-        return Refused(400, str(error))
+        raise Refused(400, str(error)) from None
     if data.format is not None and f".{data.format}" not in {**kind.extensions, **kind.forced}:
-        return Refused(400, f"{data.format} is not a format of {kind.phrase}")
-    key = PoolKey(data.owner, data.project, data.staging_hash)
-    known = await find_staged(lake.database, key)
-    if known is None:
-        return _unstaged(key)
+        raise Refused(400, f"{data.format} is not a format of {kind.phrase}")
+    if staged is None:
+        raise _unstaged(key)
     values: dict[str, Any] = {
-        "kind": kind.name, "owner": data.owner, "project": data.project, "name": name, "sha256": known.sha256,
-        "hash": data.staging_hash, "size": known.size, "created_at": time.time(),
+        "kind": kind.name, "owner": data.owner, "project": data.project, "name": name, "sha256": staged.sha256,
+        "hash": data.staging_hash, "size": staged.size, "created_at": time.time(),
     }  # fmt: skip
     try:
         return _Row(key, values, await _image_facts(lake, Asset(id="", **values)) if kind == IMAGE else None)
     except FileNotFoundError:  # it has just been collected
-        return _unstaged(key)
-    except Refused as refused:
-        return refused
+        raise _unstaged(key) from None
 
 
 def _unstaged(key: PoolKey) -> Refused:
     return Refused(404, f"nothing is staged under {key.hash} in {key.owner}/{key.project}")
 
 
-async def _insert(connection: AsyncConnection, row: _Row) -> tuple[Asset, bool] | Refused:
-    """The asset with these values, made if it is not there; and whether it was."""
-    values = row.values
-    # Since we looked the file may have been collected, or be about to be: from here on it is not any more.
-    if not await use(connection, row.key, values["sha256"]):
-        return _unstaged(row.key)
-    made = await connection.execute(insert(bss_assets).values(id=new_id(), **values).on_conflict_do_nothing())
-    identity = [bss_assets.c[field] == values[field] for field in ("kind", "owner", "project", "name", "sha256")]
-    found = (await connection.execute(select(bss_assets).where(*identity))).one()
-    return Asset(**found._mapping), not made.rowcount
+async def _insert(connection: AsyncConnection, rows: Sequence[_Row]) -> list[tuple[Asset, bool]]:
+    """The assets with these values, made if they are not there; and whether they were."""
+    if not rows:
+        return []
+    before = await _assets_of(connection, rows)
+    new = {_identity(row.values): {"id": new_id(), **row.values} for row in rows if _identity(row.values) not in before}
+    if new:
+        await connection.execute(insert(bss_assets).on_conflict_do_nothing(), list(new.values()))
+    after = {**before, **(await _assets_of(connection, rows) if new else {})}
+    found = [after[_identity(row.values)] for row in rows]
+    # Of several items for the same asset the first one makes it.
+    made = {identity: values["id"] for identity, values in new.items()}
+    answers = []
+    for row, asset in zip(rows, found, strict=True):
+        answers.append((asset, made.pop(_identity(row.values), None) != asset.id))
+    return answers
+
+
+async def _assets_of(connection: AsyncConnection, rows: Sequence[_Row]) -> dict[tuple[Any, ...], Asset]:
+    query = select(bss_assets).where(bss_assets.c.hash.in_({row.values["hash"] for row in rows}))
+    query = query.where(bss_assets.c.name.in_({row.values["name"] for row in rows}))
+    found = [Asset(**row._mapping) for row in await connection.execute(query)]
+    return {_identity(msgspec.structs.asdict(asset)): asset for asset in found}
+
+
+def _identity(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells an asset from all others."""
+    return tuple(values[field] for field in ("kind", "owner", "project", "name", "sha256"))
 
 
 async def current_meta(lake: Lake, asset: Asset) -> AssetMeta:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import ColumnElement, Table, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -21,8 +23,8 @@ from dreamlake.server.schema import staged, uploads
 from dreamlake.server.sidecar import staging_key
 
 __all__ = [
-    "PoolKey", "UploadRow", "Verified", "commit", "find_staged", "find_upload", "forget", "keep", "remember", "reserve",
-    "use",
+    "PoolKey", "UploadRow", "Verified", "commit", "find_staged", "find_upload", "find_uploads", "forget", "keep",
+    "remember", "reserve", "use",
 ]  # fmt: skip
 
 REMEMBER_SECONDS = 600.0  # how old the note of an upload's last use may be
@@ -76,62 +78,85 @@ class Verified:
     size: int
 
 
-async def find_staged(database: Database, key: PoolKey) -> Verified | None:
-    """What is staged at a key."""
-    async with database.read() as connection:
-        query = select(staged.c.sha256, staged.c.size).where(*key.rows(staged), ~staged.c.collecting)
-        row = (await connection.execute(query)).first()
-    return None if row is None else Verified(row.sha256, row.size)
+async def find_staged(connection: AsyncConnection, keys: Iterable[PoolKey]) -> dict[PoolKey, Verified]:
+    """What is staged at these keys."""
+    keys = set(keys)
+    query = select(staged).where(staged.c.hash.in_({key.hash for key in keys}), ~staged.c.collecting)
+    found = {_key(row): Verified(row.sha256, row.size) for row in await connection.execute(query)}
+    return {key: found[key] for key in keys & found.keys()}
 
 
-async def use(connection: AsyncConnection, key: PoolKey, sha256: str | None = None) -> bool:
-    """Say that somebody counts on what is staged at a key, which keeps it from being collected.
+async def use(connection: AsyncConnection, keys: Iterable[PoolKey]) -> dict[PoolKey, Verified]:
+    """Say that somebody counts on what is staged at these keys, which keeps it from being collected.
 
     Args:
         connection: in a transaction that writes.
-        key: of the file.
-        sha256: of the bytes that are meant, 64 hex digits; None for whatever is there.
+        keys: of the files.
 
     Returns:
-        False if it is late: the file is not there any more, or about to be deleted.
+        What is there. For the others it is late: they are not there any more, or about to be deleted.
     """
-    query = update(staged).where(*key.rows(staged), ~staged.c.collecting).values(used_at=time.time())
-    if sha256 is not None:
-        query = query.where(staged.c.sha256 == sha256)
-    return bool((await connection.execute(query)).rowcount)
+    found = await find_staged(connection, keys)
+    by_project: dict[tuple[str, str], set[str]] = {}
+    for key in found:
+        by_project.setdefault((key.owner, key.project), set()).add(key.hash)
+    for (owner, project), hashes in by_project.items():
+        where = (staged.c.owner == owner, staged.c.project == project, staged.c.hash.in_(hashes))
+        await connection.execute(update(staged).where(*where).values(used_at=time.time()))
+    return found
 
 
 async def reserve(
-    connection: AsyncConnection, owner: str, project: str, name: str, digest: str | None
-) -> tuple[PoolKey, bool]:
-    """The key for bytes with this SHA-256, and whether they are staged there already.
+    connection: AsyncConnection, wanted: Sequence[tuple[PoolKey, str | None]]
+) -> list[tuple[PoolKey, bool]]:
+    """The keys for bytes with these SHA-256, and whether they are staged there already.
 
     Args:
-        connection: in a transaction that writes if the name is to be promised, so that nobody else promises it.
-        owner: the namespace, and
-        project: the space whose pool it is.
-        name: the first 16 hex digits of the SHA-256.
-        digest: all 64; None when they were not announced, and then nothing is promised.
+        connection: in a transaction that writes if the names are to be promised, so that nobody else promises them.
+        wanted: for each the key by the first 16 hex digits of its SHA-256, and all 64; None when they were not
+            announced, and then nothing is promised.
+
+    Raises:
+        Refused: bytes that are being deleted under both their names.
     """
+    names = {name for key, digest in wanted if digest is not None for name in (key.hash, digest)}
+    there = {_key(row): row for row in await connection.execute(select(staged).where(staged.c.hash.in_(names)))}
+    promised: dict[PoolKey, set[str]] = {}
+    query = select(uploads).where(uploads.c.hash.in_(names), uploads.c.sha256.is_not(None))
+    for row in await connection.execute(query):
+        promised.setdefault(_key(row), set()).add(row.sha256)
+    return [_reserved(key, digest, there, promised) for key, digest in wanted]
+
+
+def _reserved(
+    short: PoolKey, digest: str | None, there: Mapping[PoolKey, Any], promised: dict[PoolKey, set[str]]
+) -> tuple[PoolKey, bool]:
     if digest is None:
-        return PoolKey(owner, project, name), False
-    for taken in (name, digest):
-        key = PoolKey(owner, project, taken)
-        row = (await connection.execute(select(staged).where(*key.rows(staged)))).first()
+        return short, False
+    for key in (short, replace(short, hash=digest)):
+        row = there.get(key)
         if row is not None and (row.collecting or row.sha256 != digest):
             continue
-        promised = select(uploads.c.id).where(*key.rows(uploads), uploads.c.sha256 != digest).limit(1)
-        if row is not None or (await connection.execute(promised)).first() is None:
+        if row is not None or promised.setdefault(key, set()) <= {digest}:
+            promised.setdefault(key, set()).add(digest)
             return key, row is not None
     raise Refused(503, f"{digest} is being deleted; try again", {"Retry-After": "1"})
 
 
+async def find_uploads(database: Database, wanted: Mapping[str, PoolKey]) -> dict[str, UploadRow]:
+    """Uploads under way, by their ids, as far as they go to these keys."""
+    async with database.read() as connection:
+        rows = (await connection.execute(select(uploads).where(uploads.c.id.in_(wanted)))).all()
+    return {
+        row.id: UploadRow(row.id, _key(row), row.target, row.storage_id, row.sha256, row.used_at)
+        for row in rows
+        if wanted[row.id] == _key(row)
+    }
+
+
 async def find_upload(database: Database, upload_id: str, key: PoolKey) -> UploadRow | None:
     """An upload under way."""
-    async with database.read() as connection:
-        query = select(uploads).where(uploads.c.id == upload_id, *key.rows(uploads))
-        row = (await connection.execute(query)).first()
-    return None if row is None else UploadRow(row.id, key, row.target, row.storage_id, row.sha256, row.used_at)
+    return (await find_uploads(database, {upload_id: key})).get(upload_id)
 
 
 async def keep(database: Database, row: UploadRow) -> bool:
@@ -143,27 +168,40 @@ async def keep(database: Database, row: UploadRow) -> bool:
         return bool((await connection.execute(query)).rowcount)
 
 
-async def remember(connection: AsyncConnection, row: UploadRow) -> None:
-    """An upload has begun."""
-    values = {
-        "id": row.id, "owner": row.key.owner, "project": row.key.project, "hash": row.key.hash, "target": row.target,
-        "storage_id": row.storage_id, "sha256": row.sha256, "used_at": row.used_at, "created_at": row.used_at,
-    }  # fmt: skip
-    await connection.execute(insert(uploads).values(**values))
+async def remember(connection: AsyncConnection, rows: Sequence[UploadRow]) -> None:
+    """Uploads have begun."""
+    values = [
+        {
+            "id": row.id, "owner": row.key.owner, "project": row.key.project, "hash": row.key.hash,
+            "target": row.target, "storage_id": row.storage_id, "sha256": row.sha256, "used_at": row.used_at,
+            "created_at": row.used_at,
+        }
+        for row in rows
+    ]  # fmt: skip
+    if values:
+        await connection.execute(insert(uploads), values)
 
 
-async def commit(connection: AsyncConnection, upload_id: str, key: PoolKey, found: Verified) -> None:
-    """The bytes lie at the key: from now on everybody may count on it, and the upload is over."""
+async def commit(connection: AsyncConnection, done: Sequence[tuple[UploadRow, Verified]]) -> None:
+    """The bytes lie at their keys: from now on everybody may count on them, and the uploads are over."""
     now = time.time()
-    row = {"owner": key.owner, "project": key.project, "hash": key.hash, "sha256": found.sha256, "size": found.size}
-    await connection.execute(
-        insert(staged)
-        .values(**row, used_at=now, created_at=now)
-        .on_conflict_do_update(["owner", "project", "hash"], set_={"used_at": now})
-    )
-    await forget(connection, upload_id)
+    values = [
+        {
+            "owner": row.key.owner, "project": row.key.project, "hash": row.key.hash, "sha256": found.sha256,
+            "size": found.size, "used_at": now, "created_at": now,
+        }
+        for row, found in done
+    ]  # fmt: skip
+    if values:
+        renew = insert(staged).on_conflict_do_update(["owner", "project", "hash"], set_={"used_at": now})
+        await connection.execute(renew, values)
+        await connection.execute(uploads.delete().where(uploads.c.id.in_([row.id for row, _ in done])))
 
 
 async def forget(connection: AsyncConnection, upload_id: str) -> None:
     """The upload is over, well or not."""
     await connection.execute(uploads.delete().where(uploads.c.id == upload_id))
+
+
+def _key(row: Any) -> PoolKey:
+    return PoolKey(row.owner, row.project, row.hash)

@@ -12,7 +12,7 @@ import base64
 import binascii
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,6 @@ from hashlib import sha256
 from weakref import WeakValueDictionary
 
 from sqlalchemy import update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.parts import HASH_DIGITS
 from dreamlake.core.wire import CompleteUpload, InitUpload, UploadStarted
@@ -49,30 +48,29 @@ async def begin(lake: Lake, items: Sequence[InitUpload], base: str) -> list[Uplo
         What became of each; one that is refused does not hold up the others.
     """
     answers: dict[int, UploadStarted | Refused] = {}
+    for number, item in enumerate(items):
+        if (refused := _check(item)) is not None:
+            answers[number] = refused
     checks = await lake.storage.checks_parts()
     while waiting := {number: item for number, item in enumerate(items) if number not in answers}:
-        rows, known = {}, {}
         async with lake.database.read() as connection:
-            for number, item in waiting.items():
-                try:
-                    key, there = await _place(connection, item)
-                except Refused as refused:
-                    answers[number] = refused
-                    continue
-                if there:
-                    known[number] = key
-                else:
-                    rows[number] = _planned(item, key, direct=checks and _promises_checksums(item))
+            places = dict(zip(waiting, await pool.reserve(connection, _wanted(waiting.values())), strict=True))
+        planned = {
+            number: _planned(waiting[number], key, direct=checks and _promises_checksums(waiting[number]))
+            for number, (key, there) in places.items()
+            if not there
+        }
         # Not within a transaction: the storage may be slow, and all writers would wait for it.
-        begun = await run_all([partial(_begin_in_storage, lake, row, waiting[number]) for number, row in rows.items()])
-        rows = dict(zip(rows, begun, strict=True))
+        begin_all = [partial(_begin_in_storage, lake, row, waiting[number]) for number, row in planned.items()]
+        rows = dict(zip(planned, await run_all(begin_all), strict=True))
         async with lake.database.write() as connection:
-            for number, key in known.items():
-                if await pool.use(connection, key):
-                    answers[number] = UploadStarted(upload_id="", key=str(key), exists=True)
-            ours = {n: row for n, row in rows.items() if await _place(connection, waiting[n]) == (row.key, False)}
-            for row in ours.values():
-                await pool.remember(connection, row)
+            still = dict(zip(waiting, await pool.reserve(connection, _wanted(waiting.values())), strict=True))
+            known = [number for number, place in still.items() if place[1] and place == places[number]]
+            await pool.use(connection, [still[number][0] for number in known])
+            ours = {number: row for number, row in rows.items() if still[number] == (row.key, False)}
+            await pool.remember(connection, list(ours.values()))
+        for number in known:
+            answers[number] = UploadStarted(upload_id="", key=str(still[number][0]), exists=True)
         for number, row in rows.items():
             if number in ours:
                 urls = await signed_parts(lake, base, row, waiting[number].checksums or {})
@@ -82,12 +80,16 @@ async def begin(lake: Lake, items: Sequence[InitUpload], base: str) -> list[Uplo
     return [answers[number] for number in range(len(items))]
 
 
-async def _place(connection: AsyncConnection, item: InitUpload) -> tuple[PoolKey, bool]:
+def _check(item: InitUpload) -> Refused | None:
     if item.owner == "chunks":
-        raise Refused(400, "chunks is the name of the lake's own folder, and cannot be a namespace")
+        return Refused(400, "chunks is the name of the lake's own folder, and cannot be a namespace")
     if item.sha256 is not None and not item.sha256.startswith(item.hash):
-        raise Refused(400, "hash is the first 16 digits of sha256, and these two differ")
-    return await pool.reserve(connection, item.owner, item.project, item.hash, item.sha256)
+        return Refused(400, "hash is the first 16 digits of sha256, and these two differ")
+    return None
+
+
+def _wanted(items: Iterable[InitUpload]) -> list[tuple[PoolKey, str | None]]:
+    return [(PoolKey(item.owner, item.project, item.hash), item.sha256) for item in items]
 
 
 def _promises_checksums(item: InitUpload) -> bool:
@@ -114,24 +116,24 @@ async def finish(lake: Lake, items: Sequence[CompleteUpload]) -> list[Refused | 
     async with AsyncExitStack() as alone:
         for upload_id in sorted({item.upload_id for item in items}):  # in order, or two would wait for each other
             await alone.enter_async_context(_completing.setdefault(upload_id, asyncio.Lock()))
-        joined = await run_all([partial(_joined, lake, item) for item in items])
+        keys = {item.upload_id: PoolKey.parse(item.key) for item in items}
+        rows = await pool.find_uploads(lake.database, keys)
+        joined = await run_all([partial(_joined, lake, item, rows.get(item.upload_id)) for item in items])
         async with lake.database.write() as connection:
-            for found in joined:
-                if isinstance(found, tuple):
-                    row, verified_bytes = found
-                    await pool.commit(connection, row.id, row.key, verified_bytes)
+            await pool.commit(connection, [found for found in joined if isinstance(found, tuple)])
     return [found if isinstance(found, Refused) else None for found in joined]
 
 
-async def _joined(lake: Lake, item: CompleteUpload) -> tuple[UploadRow, Verified] | Refused | None:
+async def _joined(
+    lake: Lake, item: CompleteUpload, row: UploadRow | None
+) -> tuple[UploadRow, Verified] | Refused | None:
     """The bytes of an upload in their place in the pool; None when it was complete already."""
     try:
         key = PoolKey.parse(item.key)
-        row = await pool.find_upload(lake.database, item.upload_id, key)
         if row is None or not await pool.keep(lake.database, row):
             # The answer to an earlier try may have been lost: then the bytes are there.
             async with lake.database.write() as connection:
-                if not await pool.use(connection, key):
+                if not await pool.use(connection, [key]):
                     raise Refused(404, "there is no such upload, or no longer")
             return None
         place, found = await _join(lake, row, item)
@@ -173,7 +175,8 @@ async def _join(lake: Lake, row: UploadRow, data: CompleteUpload) -> tuple[str, 
 async def _move(lake: Lake, row: UploadRow, digest: str) -> None:
     """Bring what was read into the pool, under the name that it was promised."""
     async with lake.database.write() as connection:
-        key, there = await pool.reserve(connection, row.key.owner, row.key.project, digest[:HASH_DIGITS], digest)
+        short = replace(row.key, hash=digest[:HASH_DIGITS])
+        [(key, there)] = await pool.reserve(connection, [(short, digest)])
         if key == row.key:
             # From here on the name is promised to these bytes, as if they had been announced.
             await connection.execute(update(uploads).where(uploads.c.id == row.id).values(sha256=digest))

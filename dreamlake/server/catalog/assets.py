@@ -11,15 +11,16 @@ import msgspec
 from litestar import Request, Router, get, post
 from litestar.params import FromQuery, JSONBody
 from sqlalchemy import select, update
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import KINDS, Kind, kind_named
 from dreamlake.core.targets import check_name, join_path
 from dreamlake.core.wire import AssetCreated, AssetFound, AssetsCreated, CreateAsset, CreateAssets, Created, Me
 from dreamlake.errors import UsageError
-from dreamlake.server.catalog.tree import ensure_leaf, ensure_project, upsert
+from dreamlake.server.catalog.tree import Memo, ensure_leaf, ensure_project
 from dreamlake.server.errors import Refused
-from dreamlake.server.lake import Lake, OpenLake
+from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.routing import AssetKind, of_kind
 from dreamlake.server.schema import assets, bss_assets, episodes, namespaces, nodes, projects
 
@@ -35,7 +36,7 @@ async def create(
     """Give an asset its place in a namespace, a space and a folder. The same again gives the same records."""
     body: dict[str, Any] = msgspec.json.decode(await request.body())
     async with lake.database.write() as connection:
-        return await _create(connection, lake, lake.base_url(request), kind, data, body)
+        return await _create(connection, lake, lake.base_url(request), kind, data, body, {})
 
 
 @post("/batch/assets", status_code=200)
@@ -43,13 +44,13 @@ async def create_many(request: Request[Any, Any, Any], data: JSONBody[CreateAsse
     """The same for many assets, in one transaction."""
     base = lake.base_url(request)
     answers = []
+    memo: Memo = {}
     async with lake.database.write() as connection:
         for body in data.items:
             try:
                 kind = kind_named(str(body.get("kind")))
                 item = msgspec.convert(body, CreateAsset)
-                async with connection.begin_nested():
-                    answers.append(Created(created=await _create(connection, lake, base, kind, item, body)))
+                answers.append(Created(created=await _create(connection, lake, base, kind, item, body, memo)))
             except Refused as refused:
                 answers.append(Created(problem=refused.problem))
             except (UsageError, msgspec.ValidationError) as error:
@@ -58,21 +59,32 @@ async def create_many(request: Request[Any, Any, Any], data: JSONBody[CreateAsse
 
 
 async def _create(
-    connection: AsyncConnection, lake: Lake, base: str, kind: Kind, data: CreateAsset, body: Mapping[str, Any]
+    connection: AsyncConnection,
+    lake: Lake,
+    base: str,
+    kind: Kind,
+    data: CreateAsset,
+    body: Mapping[str, Any],
+    memo: Memo,
 ) -> AssetCreated:
     name = check_name(data.name)
     bss_id = getattr(data, _ATTRIBUTES[kind.bss_field])
     if bss_id is None:
         raise Refused(400, f"{kind.bss_field} is missing: register {kind.phrase} with the storage service first")
     extra = {key: value for key, value in body.items() if key not in _ATTRIBUTES and key != "kind"}
-    project_id, episode_id = await ensure_project(connection, data.namespace, data.space, data.episode_name)
-    leaf = await ensure_leaf(connection, project_id, episode_id, name, kind.name)
-    identity = {"node_id": leaf.node_id, "bss_id": bss_id}
-    place = {"kind": kind.name, "folder_id": leaf.folder_id, "filename": leaf.filename}
-    asset_id = await upsert(connection, assets, identity, **place, metadata=extra)
-    # Who brings an earlier version back makes it the newest one.
-    renewed = {"created_at": time.time(), "metadata": extra}
-    await connection.execute(update(assets).where(assets.c.id == asset_id).values(**renewed))
+    project_id, episode_id = await ensure_project(connection, data.namespace, data.space, data.episode_name, memo)
+    leaf = await ensure_leaf(connection, project_id, episode_id, name, kind.name, memo)
+    asset_id = new_id()
+    row = {
+        "id": asset_id, "node_id": leaf.node_id, "bss_id": bss_id, "kind": kind.name, "folder_id": leaf.folder_id,
+        "filename": leaf.filename, "metadata": extra, "created_at": time.time(),
+    }  # fmt: skip
+    made = await connection.execute(insert(assets).values(**row).on_conflict_do_nothing())
+    if not made.rowcount:
+        # Who brings an earlier version back makes it the newest one.
+        there = (assets.c.node_id == leaf.node_id) & (assets.c.bss_id == bss_id)
+        await connection.execute(update(assets).where(there).values(created_at=row["created_at"], metadata=extra))
+        asset_id = str(await connection.scalar(select(assets.c.id).where(there)))
     url = None
     if kind.action is not None:
         path, query = f"/lambdas/{kind.action}", {kind.id_field: bss_id}

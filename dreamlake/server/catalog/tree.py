@@ -17,7 +17,7 @@ from dreamlake.server.errors import Refused
 from dreamlake.server.lake import new_id
 from dreamlake.server.schema import episodes, namespaces, nodes, projects
 
-__all__ = ["Leaf", "ensure_leaf", "ensure_project", "upsert"]
+__all__ = ["Leaf", "Memo", "ensure_leaf", "ensure_project", "upsert"]
 
 
 @dataclass(frozen=True)
@@ -29,27 +29,48 @@ class Leaf:
     filename: str
 
 
-async def upsert(connection: AsyncConnection, table: Table, identity: dict[str, Any], **rest: Any) -> str:
-    """The id of the record with these unique columns, made if there is none."""
+Memo = dict[tuple[Any, ...], str]
+
+
+async def upsert(
+    connection: AsyncConnection, table: Table, identity: dict[str, Any], memo: Memo | None = None, **rest: Any
+) -> str:
+    """The id of the record with these unique columns, made if there is none.
+
+    Args:
+        connection: in a transaction that writes.
+        table: of the record.
+        identity: its unique columns.
+        memo: ids that were found in this transaction, of records that many others share.
+        rest: of its columns.
+    """
+    known = (table.name, *identity.values())
+    if memo is not None and known in memo:
+        return memo[known]
     values = {"id": new_id(), **identity, **rest, "created_at": time.time()}
-    await connection.execute(insert(table).values(**values).on_conflict_do_nothing())
-    where = [table.c[column] == value for column, value in identity.items()]
-    return str((await connection.execute(select(table.c.id).where(*where))).scalar_one())
+    made = await connection.execute(insert(table).values(**values).on_conflict_do_nothing())
+    found = str(values["id"])
+    if not made.rowcount:  # somebody was faster
+        where = [table.c[column] == value for column, value in identity.items()]
+        found = str((await connection.execute(select(table.c.id).where(*where))).scalar_one())
+    if memo is not None:
+        memo[known] = found
+    return found
 
 
 async def ensure_project(
-    connection: AsyncConnection, namespace: str, space: str, episode: str | None
+    connection: AsyncConnection, namespace: str, space: str, episode: str | None, memo: Memo
 ) -> tuple[str, str | None]:
     """The ids of a project (space) and of an episode in it, made if they are new."""
-    namespace_id = await upsert(connection, namespaces, {"slug": namespace})
-    project_id = await upsert(connection, projects, {"namespace_id": namespace_id, "slug": space})
+    namespace_id = await upsert(connection, namespaces, {"slug": namespace}, memo)
+    project_id = await upsert(connection, projects, {"namespace_id": namespace_id, "slug": space}, memo)
     if episode is None:
         return project_id, None
-    return project_id, await upsert(connection, episodes, {"project_id": project_id, "name": episode})
+    return project_id, await upsert(connection, episodes, {"project_id": project_id, "name": episode}, memo)
 
 
 async def ensure_leaf(
-    connection: AsyncConnection, project_id: str, episode_id: str | None, name: str, kind: str
+    connection: AsyncConnection, project_id: str, episode_id: str | None, name: str, kind: str, memo: Memo
 ) -> Leaf:
     """The node of an asset's name, with a folder node for each part of its path."""
     scope = episode_id or project_id
@@ -58,8 +79,8 @@ async def ensure_leaf(
     path = ""
     for part in folders:
         path = f"{path}/{part}"
-        parent = await _node(connection, project_id, episode_id, scope, parent, "folder", part, path)
-    leaf = await _node(connection, project_id, episode_id, scope, parent, kind, filename, name)
+        parent = await _node(connection, project_id, episode_id, scope, parent, "folder", part, path, memo)
+    leaf = await _node(connection, project_id, episode_id, scope, parent, kind, filename, name, None)
     return Leaf(leaf, parent, filename)
 
 
@@ -72,11 +93,22 @@ async def _node(
     kind: str,
     name: str,
     path: str,
+    memo: Memo | None,
 ) -> str:
-    identity = {"scope": scope, "path": path}
-    rest = {"project_id": project_id, "episode_id": episode_id, "parent_id": parent_id, "kind": kind, "name": name}
-    node_id = await upsert(connection, nodes, identity, **rest)
-    there = (await connection.execute(select(nodes.c.kind).where(nodes.c.id == node_id))).scalar_one()
-    if there != kind:
-        raise Refused(409, f"{path} is a {there}, and cannot be a {kind} too")
+    if memo is not None and (known := memo.get((nodes.name, scope, path))) is not None:
+        return known
+    node_id = new_id()
+    row = {
+        "id": node_id, "scope": scope, "path": path, "project_id": project_id, "episode_id": episode_id,
+        "parent_id": parent_id, "kind": kind, "name": name, "created_at": time.time(),
+    }  # fmt: skip
+    made = await connection.execute(insert(nodes).values(**row).on_conflict_do_nothing())
+    if not made.rowcount:  # somebody was faster
+        where = (nodes.c.scope == scope, nodes.c.path == path)
+        there = (await connection.execute(select(nodes.c.id, nodes.c.kind).where(*where))).one()
+        if there.kind != kind:
+            raise Refused(409, f"{path} is a {there.kind}, and cannot be a {kind} too")
+        node_id = there.id
+    if memo is not None:
+        memo[nodes.name, scope, path] = node_id
     return node_id

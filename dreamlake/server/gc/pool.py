@@ -80,7 +80,7 @@ async def _end_upload(run: Run, row: Any, taken: PoolKey | None) -> None:
     parts, parked = await _size(run, Pending(row.target, row.storage_id, 0.0)), 0
     if row.target != str(key):
         parked = await storage.size(row.target) or 0
-    elif taken is None and parts == await storage.size(row.target) and await find_staged(run.lake.database, key):
+    elif taken is None and parts == await storage.size(row.target) and await _is_staged(run, key):
         parts = 0  # what came is in use: somebody else has completed an upload of the same
     if not run.dry_run:
         with suppress(UnknownUploadError):
@@ -218,3 +218,8 @@ async def _end_names(run: Run, keys: Sequence[PoolKey]) -> None:
         async with run.lake.database.write() as connection:
             names = [(key.owner, key.project, key.hash) for key in keys]
             await connection.execute(staged.delete().where(staged.c.collecting, tuple_(*_STAGED).in_(names)))
+
+
+async def _is_staged(run: Run, key: PoolKey) -> bool:
+    async with run.lake.database.read() as connection:
+        return bool(await find_staged(connection, [key]))

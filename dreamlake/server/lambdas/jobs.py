@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +15,10 @@ from dreamlake.server.lambdas.leases import LEASE_SECONDS, is_gone
 from dreamlake.server.schema import bss_assets, jobs
 from dreamlake.server.sidecar import Asset
 
-__all__ = ["Claim", "JobState", "claim", "enqueue", "finish", "is_deleted", "job_state", "keep", "pending", "release"]
+__all__ = [
+    "Claim", "JobState", "claim", "enqueue", "finish", "give_back", "is_deleted", "job_state", "keep", "pending",
+    "release",
+]  # fmt: skip
 
 MAX_ATTEMPTS = 3
 
@@ -39,26 +43,38 @@ class JobState:
     progress: float | None
 
 
-async def enqueue(connection: AsyncConnection, job_id: str, asset_id: str, action: str, *, again: bool = False) -> None:
-    """Queue a job. One that is queued, running or done already stays as it is; one that failed is tried anew, and
-    with ``again`` one that is done too."""
+async def enqueue(connection: AsyncConnection, wanted: Sequence[tuple[str, str, str]], *, again: bool = False) -> None:
+    """Queue jobs. One that is queued, running or done already stays as it is; one that failed is tried anew, and with
+    ``again`` one that is done too.
+
+    Args:
+        connection: in a transaction that writes.
+        wanted: an id for the job, the asset's id and the action of each.
+        again: whether what is done is done again.
+    """
     fresh = {"state": "queued", "attempts": 0, "lease_owner": None, "lease_until": None, "progress": 0.0, "error": None}
     ended = ("failed", "done") if again else ("failed",)
-    statement = insert(jobs).values(id=job_id, asset_id=asset_id, action=action, created_at=time.time(), **fresh)
-    await connection.execute(
-        statement.on_conflict_do_update(["asset_id", "action"], set_=fresh, where=jobs.c.state.in_(ended))
-    )
+    rows = [
+        {"id": job_id, "asset_id": asset_id, "action": action, "created_at": time.time(), **fresh}
+        for job_id, asset_id, action in wanted
+    ]
+    if rows:
+        statement = insert(jobs).on_conflict_do_update(
+            ["asset_id", "action"], set_=fresh, where=or_(*(jobs.c.state == state for state in ended))
+        )
+        await connection.execute(statement, rows)
 
 
 async def claim(database: Database, holder: str) -> Claim | None:
     """Take the oldest job that nobody works on."""
     async with database.write() as connection:
-        rows = await connection.execute(
-            select(jobs).where(jobs.c.state.in_(("queued", "running"))).order_by(jobs.c.created_at)
-        )
+        # Few are running at a time, and many may be queued: of those the oldest is enough.
+        oldest = select(jobs).order_by(jobs.c.created_at)
+        running = (await connection.execute(oldest.where(jobs.c.state == "running"))).all()
+        queued = (await connection.execute(oldest.where(jobs.c.state == "queued").limit(1))).all()
         now = time.time()
-        free = (row for row in rows if row.state == "queued" or row.lease_until < now or is_gone(row.lease_owner))
-        row = next(free, None)
+        free = [row for row in running if row.lease_until < now or is_gone(row.lease_owner)]
+        row = min([*free, *queued], key=lambda row: row.created_at, default=None)
         if row is None:
             return None
         attempts = row.attempts + 1
@@ -86,6 +102,14 @@ async def finish(database: Database, job_id: str, holder: str, error: str | None
     return await _change(
         database, job_id, holder, state=state, lease_owner=None, lease_until=None, error=error and error[:2000],
         progress=1.0 if error is None else 0.0,
+    )  # fmt: skip
+
+
+async def give_back(database: Database, job_id: str, holder: str) -> None:
+    """Queue a job again as if it had not been tried."""
+    await _change(
+        database, job_id, holder, state="queued", attempts=jobs.c.attempts - 1, lease_owner=None, lease_until=None,
+        progress=0.0,
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ SLOTS = min(4, os.cpu_count() or 1)
 POLL_SECONDS = 1.0  # while somebody else's job is unfinished
 REST_SECONDS = 15.0  # while nothing is known to be unfinished
 IDLE_SECONDS = 30.0
+PATIENCE_SECONDS = 24 * 3600.0  # for a storage that is down
 KEEP_SECONDS = 0.25
 
 
@@ -76,13 +77,16 @@ class Runner:
         await self._workers[0].start()
 
     async def _work(self, worker: _Worker, wake: asyncio.Event) -> None:
+        busy = False
         while True:
             wake.clear()  # before the queue is read: a job that comes after that is not slept through
             try:
-                claim = await jobs.claim(self._database, self._holder) if await jobs.pending(self._database) else None
-                if claim is not None:
-                    await self._execute(worker, claim)
-                    continue
+                if busy or await jobs.pending(self._database):  # a claim takes the lock of all writers
+                    claim = await jobs.claim(self._database, self._holder)
+                    busy = claim is not None
+                    if claim is not None:
+                        await self._execute(worker, claim)
+                        continue
                 unfinished = await jobs.pending(self._database)
             except Exception:
                 log.exception("the job queue cannot be read; trying again")
@@ -101,7 +105,13 @@ class Runner:
                 event = await worker.run(Task(claim.action, storage.location, str(storage.scratch), claim.asset))
             finally:
                 keeper.cancel()
-        retry = event.state == "failed" and claim.attempts < jobs.MAX_ATTEMPTS
+        if event.state == "down" and time.time() - claim.asset.created_at < PATIENCE_SECONDS:
+            # It is no fault of the job's, and does not count as a try.
+            log.warning("%s of %s waits for the storage: %s", claim.action, claim.asset.id, event.error)
+            await jobs.give_back(self._database, claim.id, self._holder)
+            await asyncio.sleep(POLL_SECONDS)
+            return
+        retry = event.state in ("failed", "down") and claim.attempts < jobs.MAX_ATTEMPTS
         if event.error is not None:
             log.warning("%s of %s: %s", claim.action, claim.asset.id, event.error)
             if not retry:

@@ -23,7 +23,7 @@ from dreamlake.server.lambdas.audio_process import audio_process
 from dreamlake.server.lambdas.hls_split import hls_split
 from dreamlake.server.lambdas.track_process import track_process
 from dreamlake.server.sidecar import Asset
-from dreamlake.server.storage import Storage, open_storage
+from dreamlake.server.storage import Storage, StorageDown, open_storage
 
 __all__ = ["ACTIONS", "Event", "Task"]
 
@@ -35,6 +35,7 @@ ACTIONS: dict[str, Lambda] = {
     "text-process": track_process,
 }
 PROGRESS_SECONDS = 0.1
+NICENESS = 10
 WATCH_SECONDS = 0.5
 
 
@@ -48,9 +49,9 @@ class Task(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """What became of it: ``refused`` when trying again would not help."""
+    """What became of it: ``refused`` when trying again would not help, ``down`` when the storage was."""
 
-    state: Literal["running", "done", "refused", "failed"]
+    state: Literal["running", "done", "refused", "failed", "down"]
     progress: float = 0.0
     error: str | None = None
 
@@ -58,6 +59,7 @@ class Event(msgspec.Struct):
 def main() -> None:
     """Work until stdin ends."""
     parent, memory = int(sys.argv[1]), int(sys.argv[2])
+    os.nice(NICENESS)  # uploads and readers come first
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -79,6 +81,8 @@ def _execute(task: Task, answers: BinaryIO) -> Event:
 
     try:
         anyio.run(_run, task, report)
+    except StorageDown as error:
+        return Event("down", error=str(error.strerror or error))
     except SourceError as error:
         return Event("refused", error=str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, the lake must hear of it
