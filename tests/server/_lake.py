@@ -142,8 +142,9 @@ class Client:
 async def opened(data: Path, **settings: Any) -> AsyncIterator[Client]:
     """The lake in a folder, while the block runs."""
     app = create_app(Settings(data, **settings))
-    transport = httpx.ASGITransport(app)
-    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://lake.test") as http:
+    # Only the lake itself is in this process: a store is reached as from anywhere.
+    routes = {"transport": httpx.ASGITransport(app), "mounts": {"all://127.0.0.1": httpx.AsyncHTTPTransport()}}
+    async with app.lifespan(), httpx.AsyncClient(base_url="http://lake.test", **routes) as http:
         yield Client(http, app, data)
 
 

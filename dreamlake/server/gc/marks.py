@@ -19,7 +19,8 @@ FOLDER = "gc-"  # what the name of its folder in the scratch begins with
 class Marks:
     """Keys of objects that are in use, and the projects there are; used by one task at a time or several."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        self.folder = folder
         self._connection = connection
 
     async def keep(self, keys: Iterable[str]) -> None:
@@ -66,4 +67,4 @@ async def open_marks(scratch: Path) -> AsyncIterator[Marks]:
                 CREATE TABLE projects (owner TEXT, project TEXT, PRIMARY KEY (owner, project)) WITHOUT ROWID;
                 """
             )
-            yield Marks(connection)
+            yield Marks(Path(folder), connection)

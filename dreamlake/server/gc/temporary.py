@@ -34,7 +34,7 @@ async def collect_temporary(run: Run) -> None:
             query = running.where(jobs.c.asset_id.in_([asset_id for asset_id, _ in page]))
             busy = set((await connection.execute(query)).scalars())
         for asset_id, folder in page:
-            if asset_id not in busy:
+            if asset_id not in busy and folder != run.marks.folder:
                 size = await to_thread.run_sync(_size, folder)
                 if not run.dry_run:
                     await to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
