@@ -95,9 +95,10 @@ async def _original(lake: AsyncLake, kind: Kind, object_id: str) -> _Original:
 
 
 async def _fetch(original: _Original, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-    target = await offload(partial(_target, to, original.filename))
+    target = _target(to, original.filename)
     with upload_progress(progress, target.name) as report:
         try:
+            await offload(partial(target.parent.mkdir, parents=True, exist_ok=True))
             if not await offload(partial(_is_complete, target, original)):
                 part = target.with_name(f".{target.name[:60]}.{original.sha256[:16]}.part")
                 lock = await offload(partial(_lock, part))
@@ -137,7 +138,6 @@ def _target(to: str | os.PathLike[str] | None, filename: str) -> Path:
     target = Path(to or ".").expanduser()
     if target.is_dir() or os.fspath(to or ".").endswith(os.sep):
         target = target / filename
-    target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
 

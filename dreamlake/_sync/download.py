@@ -96,9 +96,10 @@ def _original(lake: Lake, kind: Kind, object_id: str) -> _Original:
 
 
 def _fetch(original: _Original, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-    target = offload(partial(_target, to, original.filename))
+    target = _target(to, original.filename)
     with upload_progress(progress, target.name) as report:
         try:
+            offload(partial(target.parent.mkdir, parents=True, exist_ok=True))
             if not offload(partial(_is_complete, target, original)):
                 part = target.with_name(f".{target.name[:60]}.{original.sha256[:16]}.part")
                 lock = offload(partial(_lock, part))
@@ -138,7 +139,6 @@ def _target(to: str | os.PathLike[str] | None, filename: str) -> Path:
     target = Path(to or ".").expanduser()
     if target.is_dir() or os.fspath(to or ".").endswith(os.sep):
         target = target / filename
-    target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
 

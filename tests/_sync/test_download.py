@@ -1,0 +1,159 @@
+# Generated from tests/_async/test_download.py by scripts/unasync.py. Edit that file, then run it.
+"""Downloading: the bytes that were uploaded, whole or not at all, and not twice."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import dreamlake as dl
+from dreamlake.errors import (
+    InvalidIdError,
+    InvalidTargetError,
+    LakeUnreachableError,
+    NotFoundError,
+    SourceError,
+    UsageError,
+)
+from tests.clips import real_clip
+from tests.proxy import Proxy
+
+CARPHONE = real_clip("carphone_distorted.mp4")
+
+
+def parts_in(folder: Path) -> list[Path]:
+    """What is left of downloads that did not end."""
+    return list(folder.glob(".*"))
+
+
+def part_of(folder: Path) -> Path:
+    [part] = parts_in(folder)
+    return part
+
+
+def test_by_id_by_uri_by_target_and_by_hand(lake: str, tmp_path: Path) -> None:
+    video = dl.upload(CARPHONE, space="robotics@dora", path="/camera/front", progress=False)
+    found = [
+        dl.download(video.id, tmp_path, progress=False),
+        dl.download(video.uri, tmp_path / "uri.mp4", progress=False),
+        dl.download("dora@robotics//camera/front/carphone_distorted.mp4", tmp_path / "new" / "", progress=False),
+        video[0.5:1.0].download(tmp_path / "clip.mp4", progress=False),
+    ]
+    assert found[0] == tmp_path / "carphone_distorted.mp4"
+    assert {path.read_bytes() == CARPHONE.read_bytes() for path in found} == {True}
+    assert not parts_in(tmp_path)
+
+
+def test_an_asset_of_another_kind(fresh_lake: Path, tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps({"ts": 0.0, "dt": 1.0}) + "\n")
+    asset = dl.upload(source, progress=False)
+    assert (asset.kind, asset.id[:3]) == ("label-track", "lt-")
+    copy = asset.download(tmp_path / "copy.jsonl", progress=False)
+    assert copy.read_bytes() == source.read_bytes()
+
+
+def test_an_empty_file(fresh_lake: Path, tmp_path: Path) -> None:
+    (tmp_path / "none.srt").touch()
+    asset = dl.upload(tmp_path / "none.srt", progress=False)
+    assert asset.download(tmp_path / "out.srt", progress=False).read_bytes() == b""
+
+
+def test_it_goes_on_where_it_ended(served: str, tmp_path: Path) -> None:
+    with Proxy(served) as proxy:
+        dl.connect(proxy.url)
+        try:
+            video = dl.upload(CARPHONE, space="resume@dora", progress=False)
+            whole = CARPHONE.read_bytes()
+            target = tmp_path / "out.mp4"
+            with pytest.raises(KeyboardInterrupt):
+                dl.download(video.id, target, progress=_interrupt)
+            assert not target.exists()
+            kept = len(whole) - 1000
+            part_of(tmp_path).write_bytes(whole[:kept])
+            proxy.reset()
+            assert dl.download(video.id, target, progress=False).read_bytes() == whole
+            assert proxy.received < 20_000  # the rest, and what is known of it
+            assert not parts_in(tmp_path)
+        finally:
+            dl.connect()
+
+
+def _interrupt(event: dl.UploadEvent) -> None:
+    if event.done:
+        raise KeyboardInterrupt
+
+
+def test_a_part_that_is_damaged_is_fetched_again(lake: str, tmp_path: Path) -> None:
+    video = dl.upload(CARPHONE, space="damage@dora", progress=False)
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        dl.download(video.id, target, progress=_interrupt)
+    part = part_of(tmp_path)
+    for damage in (b"x" * 1000, CARPHONE.read_bytes() + b"more"):
+        part.write_bytes(damage)
+        assert dl.download(video.id, target, progress=False).read_bytes() == CARPHONE.read_bytes()
+        target.unlink()
+
+
+def test_a_file_that_is_there_is_not_fetched(served: str, tmp_path: Path) -> None:
+    with Proxy(served) as proxy:
+        dl.connect(proxy.url)
+        try:
+            video = dl.upload(CARPHONE, space="there@dora", progress=False)
+            target = tmp_path / "out.mp4"
+            target.write_bytes(CARPHONE.read_bytes())
+            dl.download(video.id, target, progress=False)
+            assert proxy.count("/raw") == 0
+            target.write_bytes(CARPHONE.read_bytes()[:-1] + b"?")
+            dl.download(video.id, target, progress=False)
+            assert target.read_bytes() == CARPHONE.read_bytes()
+        finally:
+            dl.connect()
+
+
+def test_another_process_at_it(lake: str, tmp_path: Path) -> None:
+    video = dl.upload(CARPHONE, space="other@dora", progress=False)
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        dl.download(video.id, target, progress=_interrupt)
+    with part_of(tmp_path).open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another process"):
+            dl.download(video.id, target, progress=False)
+    assert dl.download(video.id, target, progress=False).read_bytes() == CARPHONE.read_bytes()
+
+
+def test_a_place_that_cannot_be_written(lake: str, tmp_path: Path) -> None:
+    video = dl.upload(CARPHONE, space="place@dora", progress=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match="cannot be written"):
+        dl.download(video.id, tmp_path / "file" / "out.mp4", progress=False)
+
+
+def test_what_names_no_asset(lake: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        dl.download(os.fspath(CARPHONE), tmp_path)
+    with pytest.raises(InvalidTargetError):
+        dl.download("a b//c.mp4", tmp_path)
+    with pytest.raises(InvalidIdError):
+        dl.download("v-typo", tmp_path)
+    with pytest.raises(NotFoundError):
+        dl.download("v-0000000000000001", tmp_path)
+    with pytest.raises(NotFoundError):
+        dl.download("dora@robotics//no/such.mp4", tmp_path)
+    with pytest.raises(UsageError, match="outside of any lake"):
+        dl.load_video(CARPHONE).download(tmp_path)
+
+
+def test_a_lake_that_is_gone(tmp_path: Path, unused_port: int) -> None:
+    dl.connect(f"http://127.0.0.1:{unused_port}")
+    try:
+        with pytest.raises(LakeUnreachableError):
+            dl.download("v-0000000000000001", tmp_path)
+    finally:
+        dl.connect()
