@@ -63,13 +63,15 @@ def many_bars(files: int) -> Iterator[Callable[[UploadEvent], None]]:
             file = event.file or ""
             if event.stage == "process" or file in finished:
                 return
+            if event.stage == "failed" or (event.stage == "upload" and event.done >= event.total):
+                if file in tasks:
+                    shown.remove_task(tasks.pop(file))
+                finished.add(file)
+                shown.advance(whole)
+                return
             if file not in tasks:
                 tasks[file] = shown.add_task(PurePath(file).name, total=event.total)
             shown.update(tasks[file], completed=event.done, total=event.total)
-            if event.stage == "upload" and event.done >= event.total:
-                shown.remove_task(tasks.pop(file))
-                finished.add(file)
-                shown.advance(whole)
 
         yield report
 

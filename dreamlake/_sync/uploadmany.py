@@ -309,19 +309,25 @@ class _Many:
         while waiting:
             ids = list(waiting)
             for at in range(0, len(ids), ASKED):
-                for status in self._uploader.lake.statuses(ids[at : at + ASKED]):
+                asked = ids[at : at + ASKED]
+                statuses = self._uploader.lake.statuses(asked)
+                for gone in set(asked) - {status.id for status in statuses}:
+                    self._not_processed(waiting.pop(gone), "it was deleted while it was processed")
+                for status in statuses:
                     number = waiting[status.id]
                     if status.status in ("ready", "failed"):
                         del waiting[status.id]
                     if status.status == "failed":
-                        result = self.results[number]
-                        error = ProcessingError(f"{result.name}: {status.error}")
-                        self.results[number] = replace(result, error=error)
+                        self._not_processed(number, status.error or "")
                     share = 1.0 if status.status == "ready" else status.progress or 0.0
                     self._report(UploadEvent("process", share, 1.0, str(self.results[number].path)))
             if waiting:
                 sleep(pause)
                 pause = min(pause * 1.5, LAST_POLL)
+
+    def _not_processed(self, number: int, why: str) -> None:
+        result = self.results[number]
+        self.results[number] = replace(result, error=ProcessingError(f"{result.name}: {why}"))
 
     def _reporter(self, job: _Job) -> Report:
         path = str(job.path)
@@ -335,6 +341,7 @@ class _Many:
 
     def _failed(self, job: _Job, error: DreamlakeError) -> None:
         self.results[job.number] = Result(job.path, job.name, job.kind, error=error)
+        self._report(UploadEvent("failed", 0, job.size, str(job.path)))
 
 
 def _to_run(job: _Job) -> str | None:
