@@ -18,7 +18,7 @@ from dreamlake.server.gc import collect
 from dreamlake.server.lambdas.hls_split import hls_split
 from dreamlake.server.schema import bss_assets, staged, uploads
 from dreamlake.server.sidecar import Asset
-from dreamlake.server.storage import LocalStorage
+from dreamlake.server.storage import Listed, LocalStorage, Pending
 from tests.recordings import image_bytes
 
 from ._garbage import (
@@ -157,6 +157,41 @@ async def test_two_lakes_in_one_storage_collect_nothing(tmp_path: Path) -> None:
         assert await objects(a.lake.storage) == before
 
 
+class Elsewhere(LocalStorage):
+    """A folder of a machine whose clock is two days behind."""
+
+    async def list_objects(self, prefix: str) -> AsyncIterator[Listed]:
+        async for found in super().list_objects(prefix):
+            yield replace(found, modified=found.modified - DAYS)
+
+
+async def test_a_store_with_another_clock(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lake", storage=str(tmp_path / "elsewhere")) as client:
+        storage = Elsewhere(tmp_path / "elsewhere")
+        await storage.write(STRANGER, b"segment")
+        client.app.state.lake = replace(client.lake, storage=storage)
+        answer = await client.http.post("/gc")
+        assert answer.status_code == 409
+        assert "clock" in answer.json()["detail"]
+        assert await storage.read(STRANGER) == b"segment"
+
+
+class Forbidding(LocalStorage):
+    """A folder whose uploads may not be listed, as a store can be told by its policy."""
+
+    def list_uploads(self) -> AsyncIterator[Pending]:
+        raise PermissionError(13, "not allowed")
+
+
+async def test_a_store_that_lists_no_uploads(lake_client: Client) -> None:
+    await lake_client.lake.storage.write(STRANGER, b"segment")
+    await grow_old(lake_client)
+    report = await collect(replace(lake_client.lake, storage=Forbidding(lake_client.data)))
+    assert counts(report) == {"chunks": 1}
+    [problem] = report.problems
+    assert "not allowed" in problem
+
+
 # -- chunks whose use cannot be known --------------------------------------------------------------------------------
 
 
@@ -222,22 +257,27 @@ async def test_a_name_that_is_being_collected(lake_client: Client) -> None:
 
 
 class Interrupting(LocalStorage):
-    """A folder; just before a file of the pool is read, everything grows old and is collected."""
+    """A folder; before or after a file of the pool is read, everything grows old and is collected."""
 
     client: Client
+    when: str
 
     @asynccontextmanager
     async def local_file(self, key: str) -> AsyncIterator[Path]:
         async with super().local_file(key) as path:
-            await grow_old(self.client)
-            assert counts(await collect(self.client.lake)) == {"staged": 1}
-            yield path
+            for moment in ("before", "after"):
+                if moment == self.when:
+                    await grow_old(self.client)
+                    assert counts(await collect(self.client.lake)) == {"staged": 1}
+                if moment == "before":
+                    yield path
 
 
-async def test_what_is_collected_while_it_is_registered_is_no_asset(lake_client: Client) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_what_is_collected_while_it_is_registered_is_no_asset(lake_client: Client, when: str) -> None:
     name = await lake_client.stage(image_bytes("png"), "images")
     storage = Interrupting(lake_client.data)
-    storage.client = lake_client
+    storage.client, storage.when = lake_client, when
     lake_client.app.state.lake = replace(lake_client.lake, storage=storage)
     assert (await lake_client.register("/a.png", name, IMAGE)).status_code == 404
     assert await lake_client.rows(bss_assets) == []
