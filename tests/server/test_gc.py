@@ -39,7 +39,7 @@ from ._lake import Client, opened
 from ._stores import Store
 
 HEX = "0123456789abcdef"
-ROUNDS = 5
+ROUNDS = 4
 STRANGER = f"chunks/{HEX}.ts"
 
 
@@ -254,6 +254,37 @@ async def test_a_name_that_is_being_collected(lake_client: Client) -> None:
     asset = (await lake_client.register("/a.mp4", sha256(data).hexdigest())).raise_for_status().json()["id"]
     await read_back(lake_client, asset, data)
     assert list(await objects(lake_client.lake.storage)) == [upload.key]
+
+
+class Held(LocalStorage):
+    """A folder that is asked to delete, and does it when it is let."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.begun, self.let = asyncio.Event(), asyncio.Event()
+
+    async def delete(self, key: str) -> None:
+        self.begun.set()
+        await self.let.wait()
+        await super().delete(key)
+
+
+async def test_a_run_that_is_cancelled_leaves_no_deletion_under_way(lake_client: Client) -> None:
+    """It would hit what is uploaded under the same name when the next run has given it back."""
+    data = random_bytes()
+    key = f"alice/robotics/staging/{await lake_client.stage(data)}"
+    await grow_old(lake_client)
+    storage = Held(lake_client.data)
+    run = asyncio.create_task(collect(replace(lake_client.lake, storage=storage)))
+    await storage.begun.wait()
+    run.cancel()
+    assert not (await asyncio.wait([run], timeout=0.1))[0]
+    storage.let.set()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert await storage.size(key) is None
+    assert counts(await collect(lake_client.lake)) == {"staged": 1}  # what was left to do of it
+    assert await lake_client.rows(staged) == []
 
 
 class Interrupting(LocalStorage):
