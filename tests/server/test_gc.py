@@ -192,6 +192,37 @@ async def test_a_store_that_lists_no_uploads(lake_client: Client) -> None:
     assert "not allowed" in problem
 
 
+async def test_what_crashes_leave_in_a_folder(tmp_path: Path) -> None:
+    """A file beside the one that it was to replace, and an upload that was being deleted."""
+    storage = LocalStorage(tmp_path)
+    await storage.write("a/b/object", b"data")
+    upload = await storage.begin_upload("a/c")
+    (tmp_path / "objects" / "a" / "b" / f".object.{HEX}").write_bytes(b"half")
+    (tmp_path / "uploads" / ("0" * 32)).mkdir()
+    (tmp_path / "uploads" / ("0" * 32) / f"00001.{HEX * 2}").write_bytes(b"part")
+    left = {f"objects/a/b/.object.{HEX}": 4, f"uploads/{'0' * 32}": 4}
+
+    async def swept(before: float, *, dry_run: bool = False) -> dict[str, int]:
+        return {found.key: found.size async for found in storage.sweep(before, dry_run=dry_run)}
+
+    assert await swept(time.time() - DAYS) == {}
+    assert await swept(time.time() + DAYS, dry_run=True) == left
+    assert await swept(time.time() + DAYS) == left
+    assert await swept(time.time() + DAYS) == {}
+    assert await objects(storage) == {"a/b/object": 4}
+    assert [pending.upload_id async for pending in storage.list_uploads()] == [upload]
+
+
+@pytest.mark.parametrize("store", ["rclone"], indirect=True)
+async def test_what_crashes_leave_in_a_store(store: Store) -> None:
+    async with store.open() as storage:
+        await storage.write(".probe/0123456789abcdef", b"right")
+        assert [found async for found in storage.sweep(time.time() - DAYS)] == []
+        assert [found.size async for found in storage.sweep(time.time() + DAYS, dry_run=True)] == [5]
+        assert [found.size async for found in storage.sweep(time.time() + DAYS)] == [5]
+        assert await objects(storage) == {}
+
+
 # -- chunks whose use cannot be known --------------------------------------------------------------------------------
 
 
