@@ -1,4 +1,5 @@
-"""Which lakes keep their bytes in one storage.
+"""What a lake must know of a storage that is not its own folder: which lakes keep their bytes there, and what
+time it is there.
 
 A storage outside of the lake's folder can be given to two lakes by accident. Both work then, because names that are
 taken are left alone, but each would take the other's objects for garbage. So every lake leaves its mark.
@@ -6,6 +7,8 @@ taken are left alone, but each would take the other's objects for garbage. So ev
 
 from __future__ import annotations
 
+import errno
+import time
 from hashlib import sha256
 
 from anyio import to_thread
@@ -13,7 +16,7 @@ from anyio import to_thread
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import Storage
 
-__all__ = ["leave_mark", "other_lakes"]
+__all__ = ["leave_mark", "other_lakes", "time_apart"]
 
 PREFIX = ".lakes/"
 
@@ -23,7 +26,12 @@ async def leave_mark(storage: Storage, settings: Settings) -> None:
     if settings.storage is not None:
         key = await _mark(settings)
         if await storage.size(key) is None:
-            await storage.write(key, b"")
+            try:
+                await storage.write(key, b"")
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EROFS):
+                    raise
+                # It may only read, so there is nothing of its own that could be lost.
 
 
 async def other_lakes(storage: Storage, settings: Settings) -> list[str]:
@@ -37,6 +45,18 @@ async def other_lakes(storage: Storage, settings: Settings) -> list[str]:
         if len(found) == 3:
             break
     return found
+
+
+async def time_apart(storage: Storage, settings: Settings) -> float:
+    """How many seconds the storage's clock is ahead of ours; the lake's mark is written anew for that."""
+    if settings.storage is None:
+        return 0.0
+    key, before = await _mark(settings), time.time()
+    await storage.write(key, b"")
+    async for mark in storage.list_objects(key):
+        if mark.key == key:
+            return mark.modified - before
+    return 0.0
 
 
 async def _mark(settings: Settings) -> str:

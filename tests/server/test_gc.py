@@ -18,7 +18,7 @@ from dreamlake.server.gc import collect
 from dreamlake.server.lambdas.hls_split import hls_split
 from dreamlake.server.schema import bss_assets, staged, uploads
 from dreamlake.server.sidecar import Asset
-from dreamlake.server.storage import LocalStorage
+from dreamlake.server.storage import Listed, LocalStorage, Pending
 from tests.recordings import image_bytes
 
 from ._garbage import (
@@ -39,7 +39,7 @@ from ._lake import Client, opened
 from ._stores import Store
 
 HEX = "0123456789abcdef"
-ROUNDS = 5
+ROUNDS = 4
 STRANGER = f"chunks/{HEX}.ts"
 
 
@@ -157,6 +157,72 @@ async def test_two_lakes_in_one_storage_collect_nothing(tmp_path: Path) -> None:
         assert await objects(a.lake.storage) == before
 
 
+class Elsewhere(LocalStorage):
+    """A folder of a machine whose clock is two days behind."""
+
+    async def list_objects(self, prefix: str) -> AsyncIterator[Listed]:
+        async for found in super().list_objects(prefix):
+            yield replace(found, modified=found.modified - DAYS)
+
+
+async def test_a_store_with_another_clock(tmp_path: Path) -> None:
+    async with opened(tmp_path / "lake", storage=str(tmp_path / "elsewhere")) as client:
+        storage = Elsewhere(tmp_path / "elsewhere")
+        await storage.write(STRANGER, b"segment")
+        client.app.state.lake = replace(client.lake, storage=storage)
+        answer = await client.http.post("/gc")
+        assert answer.status_code == 409
+        assert "clock" in answer.json()["detail"]
+        assert await storage.read(STRANGER) == b"segment"
+
+
+class Forbidding(LocalStorage):
+    """A folder whose uploads may not be listed, as a store can be told by its policy."""
+
+    def list_uploads(self) -> AsyncIterator[Pending]:
+        raise PermissionError(13, "not allowed")
+
+
+async def test_a_store_that_lists_no_uploads(lake_client: Client) -> None:
+    await lake_client.lake.storage.write(STRANGER, b"segment")
+    await grow_old(lake_client)
+    report = await collect(replace(lake_client.lake, storage=Forbidding(lake_client.data)))
+    assert counts(report) == {"chunks": 1}
+    [problem] = report.problems
+    assert "not allowed" in problem
+
+
+async def test_what_crashes_leave_in_a_folder(tmp_path: Path) -> None:
+    """A file beside the one that it was to replace, and an upload that was being deleted."""
+    storage = LocalStorage(tmp_path)
+    await storage.write("a/b/object", b"data")
+    upload = await storage.begin_upload("a/c")
+    (tmp_path / "objects" / "a" / "b" / f".object.{HEX}").write_bytes(b"half")
+    (tmp_path / "uploads" / ("0" * 32)).mkdir()
+    (tmp_path / "uploads" / ("0" * 32) / f"00001.{HEX * 2}").write_bytes(b"part")
+    left = {f"objects/a/b/.object.{HEX}": 4, f"uploads/{'0' * 32}": 4}
+
+    async def swept(before: float, *, dry_run: bool = False) -> dict[str, int]:
+        return {found.key: found.size async for found in storage.sweep(before, dry_run=dry_run)}
+
+    assert await swept(time.time() - DAYS) == {}
+    assert await swept(time.time() + DAYS, dry_run=True) == left
+    assert await swept(time.time() + DAYS) == left
+    assert await swept(time.time() + DAYS) == {}
+    assert await objects(storage) == {"a/b/object": 4}
+    assert [pending.upload_id async for pending in storage.list_uploads()] == [upload]
+
+
+@pytest.mark.parametrize("store", ["rclone"], indirect=True)
+async def test_what_crashes_leave_in_a_store(store: Store) -> None:
+    async with store.open() as storage:
+        await storage.write(".probe/0123456789abcdef", b"right")
+        assert [found async for found in storage.sweep(time.time() - DAYS)] == []
+        assert [found.size async for found in storage.sweep(time.time() + DAYS, dry_run=True)] == [5]
+        assert [found.size async for found in storage.sweep(time.time() + DAYS)] == [5]
+        assert await objects(storage) == {}
+
+
 # -- chunks whose use cannot be known --------------------------------------------------------------------------------
 
 
@@ -221,23 +287,59 @@ async def test_a_name_that_is_being_collected(lake_client: Client) -> None:
     assert list(await objects(lake_client.lake.storage)) == [upload.key]
 
 
+class Held(LocalStorage):
+    """A folder that is asked to delete, and does it when it is let."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.begun, self.let = asyncio.Event(), asyncio.Event()
+
+    async def delete(self, key: str) -> None:
+        self.begun.set()
+        await self.let.wait()
+        await super().delete(key)
+
+
+async def test_a_run_that_is_cancelled_leaves_no_deletion_under_way(lake_client: Client) -> None:
+    """It would hit what is uploaded under the same name when the next run has given it back."""
+    data = random_bytes()
+    key = f"alice/robotics/staging/{await lake_client.stage(data)}"
+    await grow_old(lake_client)
+    storage = Held(lake_client.data)
+    run = asyncio.create_task(collect(replace(lake_client.lake, storage=storage)))
+    await storage.begun.wait()
+    run.cancel()
+    assert not (await asyncio.wait([run], timeout=0.1))[0]
+    storage.let.set()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert await storage.size(key) is None
+    assert counts(await collect(lake_client.lake)) == {"staged": 1}  # what was left to do of it
+    assert await lake_client.rows(staged) == []
+
+
 class Interrupting(LocalStorage):
-    """A folder; just before a file of the pool is read, everything grows old and is collected."""
+    """A folder; before or after a file of the pool is read, everything grows old and is collected."""
 
     client: Client
+    when: str
 
     @asynccontextmanager
     async def local_file(self, key: str) -> AsyncIterator[Path]:
         async with super().local_file(key) as path:
-            await grow_old(self.client)
-            assert counts(await collect(self.client.lake)) == {"staged": 1}
-            yield path
+            for moment in ("before", "after"):
+                if moment == self.when:
+                    await grow_old(self.client)
+                    assert counts(await collect(self.client.lake)) == {"staged": 1}
+                if moment == "before":
+                    yield path
 
 
-async def test_what_is_collected_while_it_is_registered_is_no_asset(lake_client: Client) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_what_is_collected_while_it_is_registered_is_no_asset(lake_client: Client, when: str) -> None:
     name = await lake_client.stage(image_bytes("png"), "images")
     storage = Interrupting(lake_client.data)
-    storage.client = lake_client
+    storage.client, storage.when = lake_client, when
     lake_client.app.state.lake = replace(lake_client.lake, storage=storage)
     assert (await lake_client.register("/a.png", name, IMAGE)).status_code == 404
     assert await lake_client.rows(bss_assets) == []

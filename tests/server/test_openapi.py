@@ -34,6 +34,7 @@ OPERATIONS = {
     ("get", "/videos/{}/frames.npz"),
     ("get", "/chunks/{}"),
     ("post", "/lambdas/{}"),
+    ("post", "/gc"),
     *(("post", f"/assets/{kind}") for kind in CATALOG),
     *(("get", f"/assets/{kind}/download") for kind in CATALOG),
     ("get", "/assets/download"),

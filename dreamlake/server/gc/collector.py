@@ -20,11 +20,12 @@ from dreamlake.server.gc.pool import (
 from dreamlake.server.gc.run import Run
 from dreamlake.server.gc.temporary import collect_temporary
 from dreamlake.server.lake import Lake
-from dreamlake.server.neighbours import other_lakes
+from dreamlake.server.neighbours import other_lakes, time_apart
 
 __all__ = ["DAY", "collect"]
 
 DAY = 24 * 3600.0  # seconds; what is younger is left alone
+MAX_APART = 3600.0  # seconds between our clock and the one that dates the objects
 POLL_SECONDS = 0.2  # while somebody else collects
 
 
@@ -40,13 +41,19 @@ async def collect(lake: Lake, *, dry_run: bool = False, now: float | None = None
         What was deleted, or would have been.
 
     Raises:
-        Refused: 409, another lake keeps its bytes in the same storage.
+        Refused: 409, another lake keeps its bytes in the same storage, or the storage's clock is not ours.
     """
     if others := await other_lakes(lake.storage, lake.settings):
         raise Refused(
             409,
             f"other lakes keep their bytes in the same storage ({', '.join(others)}), and nothing here says which are "
             "theirs: give each lake a prefix of its own, or delete the marks of those that are no more",
+        )
+    if not dry_run and abs(apart := await time_apart(lake.storage, lake.settings)) > MAX_APART:
+        raise Refused(
+            409,
+            f"the storage's clock is {apart / 3600:+.1f} hours from the one here: nobody can say what is old. Set the "
+            "clock that is wrong",
         )
     async with (
         locked(lake.settings.data, poll=POLL_SECONDS),

@@ -21,7 +21,7 @@ from dreamlake.server.bss.pool import PoolKey, find_staged
 from dreamlake.server.errors import Refused
 from dreamlake.server.gc.run import PAGE, Run, pages, to_the_end
 from dreamlake.server.schema import bss_assets, namespaces, projects, staged, uploads
-from dreamlake.server.storage import Listed, Pending, UnknownUploadError
+from dreamlake.server.storage import Listed, Pending, StorageDown, UnknownUploadError
 from dreamlake.server.taskpool import run_all
 
 __all__ = ["collect_parked", "collect_pending", "collect_staged", "collect_unnamed", "collect_uploads", "find_projects"]
@@ -40,8 +40,8 @@ async def find_projects(run: Run) -> None:
     named = select(namespaces.c.slug, projects.c.slug).join(projects, projects.c.namespace_id == namespaces.c.id)
     tables = (staged, uploads, bss_assets)
     query = union(named, *(select(table.c.owner, table.c.project).distinct() for table in tables))
-    async with run.lake.database.read() as connection:
-        for part in (await connection.execute(query)).partitions(PAGE):
+    async with run.lake.database.read() as connection, connection.stream(query) as found:
+        async for part in found.partitions(PAGE):
             await run.marks.add_projects((owner, project) for owner, project in part)
 
 
@@ -100,6 +100,15 @@ async def _size(run: Run, pending: Pending) -> int:
 
 async def collect_pending(run: Run) -> None:
     """Abort what the storage knows as an upload and no row does: it was begun in the moment of a crash."""
+    try:
+        await _collect_pending(run)
+    except StorageDown:
+        raise
+    except OSError as error:  # a store's policy may allow all else
+        run.problem(f"uploads that the storage alone knows were left alone: {error.strerror or error}")
+
+
+async def _collect_pending(run: Run) -> None:
     async for page in pages(run.lake.storage.list_uploads()):
         old = {upload.upload_id: upload for upload in page if upload.begun < run.before and _OURS.match(upload.key)}
         async with run.lake.database.read() as connection:
