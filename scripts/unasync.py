@@ -46,8 +46,6 @@ MAX_BRANCHES = 5
 NAMES = {
     "_async": "_sync",
     "aclosing": "closing",
-    "aiter_raw": "iter_raw",
-    "aread": "read",
     "async_property": "property",
 }
 PREFIXED = re.compile(r"(_?)Async([A-Z]\w*)")

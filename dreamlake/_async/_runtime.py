@@ -60,6 +60,8 @@ __all__ = [
     "map_unordered",
     "offload",
     "open_file",
+    "read_body",
+    "received",
     "sleep",
 ]
 
@@ -420,6 +422,17 @@ async def _closing(client: "httpx.AsyncClient") -> AsyncGenerator[None, None]:
 
 _Clients: TypeAlias = "dict[Hashable, tuple[httpx.AsyncClient, AsyncGenerator[None, None]]]"
 _clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Clients]" = WeakKeyDictionary()
+
+
+async def received(response: "httpx.Response", size: int) -> AsyncIterator[bytes]:
+    """The body of a response as it comes over the wire, so many bytes at a time."""
+    async for piece in response.aiter_raw(size):
+        yield piece
+
+
+async def read_body(response: "httpx.Response") -> None:
+    """Read all of the body of a response that was opened as a stream."""
+    await response.aread()
 
 
 # Files

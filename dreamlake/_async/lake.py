@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from dreamlake._async._runtime import Stream, http_client, offload, sleep
+from dreamlake._async._runtime import Stream, http_client, offload, read_body, received, sleep
 from dreamlake.config import LakeAddress
 from dreamlake.core.kinds import Kind
 from dreamlake.core.parts import CompletedPart
@@ -228,14 +228,14 @@ class AsyncLake:
                 async with client.stream("GET", url, headers=headers) as response:
                     if response.status_code in (200, 206):
                         known = start if response.status_code == 200 else 0  # there are stores that give it all
-                        async for piece in response.aiter_raw(PIECE):
+                        async for piece in received(response, PIECE):
                             if fresh := piece[known:]:
                                 start += len(fresh)
                                 failures = 0
                                 yield fresh
                             known = max(0, known - len(piece))
                     else:
-                        await response.aread()
+                        await read_body(response)
                         failure = _refusal(response)
                         retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
                         retryable = response.status_code in RETRYABLE

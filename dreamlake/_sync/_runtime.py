@@ -45,6 +45,8 @@ __all__ = [
     "map_unordered",
     "offload",
     "open_file",
+    "read_body",
+    "received",
     "sleep",
 ]
 
@@ -319,6 +321,16 @@ def _start_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_start_anew)
+
+
+def received(response: "httpx.Response", size: int) -> Iterator[bytes]:
+    """The body of a response as it comes over the wire, so many bytes at a time."""
+    yield from response.iter_raw(size)
+
+
+def read_body(response: "httpx.Response") -> None:
+    """Read all of the body of a response that was opened as a stream."""
+    response.read()
 
 
 # Files

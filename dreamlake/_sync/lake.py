@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from dreamlake._sync._runtime import Stream, http_client, offload, sleep
+from dreamlake._sync._runtime import Stream, http_client, offload, read_body, received, sleep
 from dreamlake.config import LakeAddress
 from dreamlake.core.kinds import Kind
 from dreamlake.core.parts import CompletedPart
@@ -227,14 +227,14 @@ class Lake:
                 with client.stream("GET", url, headers=headers) as response:
                     if response.status_code in (200, 206):
                         known = start if response.status_code == 200 else 0  # there are stores that give it all
-                        for piece in response.iter_raw(PIECE):
+                        for piece in received(response, PIECE):
                             if fresh := piece[known:]:
                                 start += len(fresh)
                                 failures = 0
                                 yield fresh
                             known = max(0, known - len(piece))
                     else:
-                        response.read()
+                        read_body(response)
                         failure = _refusal(response)
                         retry_after = parse_retry_after(response.headers.get("retry-after"), time.time())
                         retryable = response.status_code in RETRYABLE

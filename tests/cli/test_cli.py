@@ -143,7 +143,7 @@ def test_upload_failures(dreamlake: Command, tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "status", "message"),
     [
-        ("v-0000000000000001", 4, "there is no asset"),
+        ("v-0000000000000001", 4, "there is no video"),
         ("v-typo", 2, "not a resource id"),
         ("tt-0000000000000001", 2, "text track"),
         ("bss://localhost:1/videos/69e72", 2, "24 hex digits"),
