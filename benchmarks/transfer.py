@@ -40,7 +40,7 @@ LAKE, PEERS = "lake/", "peers/"  # what keys begin with
 LINE = 64 * 1024  # bytes of a line of a label-track
 OURS, ALONE = "dreamlake", "dreamlake, alone"
 S3TRANSFER, RCLONE, RCLONE_ALONE, HASH = "s3transfer", "rclone", "rclone, no MD5", "sha256 loop"
-FASTER, WHOLE, KNOWN = 1.2, 0.8, 0.9  # the goals
+FASTER, WHOLE, KNOWN, MANY = 1.0, 0.8, 0.9, 1.0  # the goals
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -119,7 +119,7 @@ def _small(bench: Bench, gateway: Gateway, ours: _Ours, paths: Sequence[Path]) -
         *(replace(peer, before=fresh) for peer in small_peers(gateway, paths)),
     ]
     seconds = interleave(contenders, bench.pick(3, 2), warmup=bench.pick(1, 0))
-    return [compare(f"{len(paths):,} files of 1 MiB into S3", FILES, len(paths), seconds, OURS, S3TRANSFER)]
+    return [compare(f"{len(paths):,} files of 1 MiB into S3", FILES, len(paths), seconds, OURS, S3TRANSFER, MANY)]
 
 
 def small_peers(gateway: Gateway, paths: Sequence[Path]) -> list[Contender]:

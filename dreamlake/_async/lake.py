@@ -108,10 +108,10 @@ class AsyncLake:
         """Begin a multipart upload."""
         return await self._call("POST", self._bss(f"/{kind.route}/upload/multipart/init"), UploadStarted, body)
 
-    async def sign_part(self, kind: Kind, body: SignParts) -> str:
-        """The presigned URL to PUT the one part of the body to."""
+    async def sign_parts(self, kind: Kind, body: SignParts) -> dict[str, str]:
+        """The presigned URLs to PUT parts to, by their numbers."""
         url = self._bss(f"/{kind.route}/upload/multipart/parts")
-        return (await self._call("POST", url, SignedParts, body)).parts[str(body.part_numbers[0])]
+        return (await self._call("POST", url, SignedParts, body)).parts
 
     async def put_part(self, url: str, body: AsyncBody, headers: Mapping[str, str], wait: float) -> str:
         """Send a part to its presigned URL; returns its etag.

@@ -10,7 +10,7 @@ import base64
 from contextlib import aclosing
 from functools import partial
 
-from dreamlake._async._runtime import Slots, map_unordered
+from dreamlake._async._runtime import Shared, Slots, map_unordered
 from dreamlake._async.journal import AsyncJournal
 from dreamlake._async.lake import AsyncBody, AsyncLake
 from dreamlake._async.localfile import AsyncLocalFile, Report
@@ -33,6 +33,7 @@ from dreamlake.errors import (
 
 __all__ = ["AsyncTransfer"]
 
+SIGNED = 8  # parts in one request: few enough that no URL grows old before its turn
 COMPLETE_SPEED = 20e6  # bytes/s that a lake joins and hashes at least
 
 
@@ -69,7 +70,8 @@ class AsyncTransfer:
         self._slots = slots
         self._timeout = timeout
         self._report = report
-        self._urls: dict[str, str] = {}
+        self._urls: dict[int, str] = {}
+        self._signing: Shared[None] = Shared()
         self._earlier: UploadState | None = None
         self._journal = AsyncJournal(home() / "uploads" / f"{local.hash}.json")
 
@@ -145,7 +147,7 @@ class AsyncTransfer:
 
     def _state(self, started: UploadStarted) -> UploadState:
         local = self._local
-        self._urls = dict(started.parts)
+        self._urls = {int(number): url for number, url in started.parts.items()}
         return UploadState(
             upload_id=started.upload_id,
             key=started.key,
@@ -186,7 +188,8 @@ class AsyncTransfer:
         sent = local.size - sum(part.size for part in missing)
         self._say(sent)
         if missing:
-            sending = map_unordered(partial(self._send, state), missing, self._slots.count)
+            # More than there are slots: some parts are signed, and some noted, while the others are sent.
+            sending = map_unordered(partial(self._send, state), missing, self._slots.count + 2)
             async with aclosing(sending) as finished:
                 async for size in finished:
                     sent += size
@@ -204,6 +207,7 @@ class AsyncTransfer:
         return self._done(state.key)
 
     async def _send(self, state: UploadState, part: Part) -> int:
+        await self._url(state, part)
         async with self._slots:
             etag = await self._put(state, part)
         await self._journal.add(state, CompletedPart(part.number, etag))
@@ -214,7 +218,7 @@ class AsyncTransfer:
         digest = self._local.parts[part.number - 1]
         body = AsyncBody(part.size, partial(self._local.pieces, part))
         for last in (False, False, True):
-            url = self._urls.pop(str(part.number), None) or await self._sign(state, part, digest)
+            url = await self._url(state, part)
             try:
                 etag = await self._lake.put_part(url, body, checksum_headers(url, digest), self._timeout)
                 await self._local.check()
@@ -222,6 +226,7 @@ class AsyncTransfer:
             except AccessError:
                 if last:  # two refusals may be for the URL's age
                     raise
+                self._urls.pop(part.number, None)
             except RequestError:
                 await self._refuse_change(part)
                 if last:  # the bytes did not come as they were sent
@@ -233,15 +238,27 @@ class AsyncTransfer:
                 return there
         raise AssertionError("the last try returns or raises")
 
-    async def _sign(self, state: UploadState, part: Part, digest: bytes) -> str:
+    async def _url(self, state: UploadState, part: Part) -> str:
         """A URL to send a part to: signed only now, so that it cannot expire while earlier parts are sent."""
+        while (url := self._urls.get(part.number)) is None:
+            await self._signing.call("sign", partial(self._sign, state, part))
+        return url
+
+    async def _sign(self, state: UploadState, part: Part) -> None:
+        """Have this part signed, and the next ones with it."""
+        done = {completed.part_number for completed in state.completed_parts} | self._urls.keys()
+        ahead = range(part.number, min(part.number + SIGNED, len(self._local.parts) + 1))
+        numbers = [number for number in ahead if number not in done]
+        if not numbers:
+            return  # somebody else has had it signed meanwhile
         body = SignParts(
             upload_id=state.upload_id,
             key=state.key,
-            part_numbers=[part.number],
-            checksums={str(part.number): _base64(digest)},
+            part_numbers=numbers,
+            checksums={str(number): _base64(self._local.parts[number - 1]) for number in numbers},
         )
-        return await self._lake.sign_part(self._kind, body)
+        signed = await self._lake.sign_parts(self._kind, body)
+        self._urls.update({int(number): url for number, url in signed.items()})
 
     async def _acknowledged(self, state: UploadState, part: Part) -> str | None:
         there = await self._lake.parts_done(self._kind, state.upload_id, state.key)

@@ -11,7 +11,7 @@ from typing import Any
 from dreamlake._async._runtime import Slots, gather, offload
 from dreamlake._async.asset import AsyncAsset, ready
 from dreamlake._async.lake import AsyncLake
-from dreamlake._async.localfile import AsyncLocalFile, Report, check_file, unreadable
+from dreamlake._async.localfile import AsyncLocalFile, Report, changed, check_file, identity
 from dreamlake._async.manifest import AsyncManifest, Entry
 from dreamlake._async.sources import AsyncLakeSource
 from dreamlake._async.transfer import AsyncTransfer
@@ -24,7 +24,7 @@ from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import DEFAULT_SPACE, asset_name
 from dreamlake.core.uploads import UploadOptions
 from dreamlake.core.wire import RegisterAsset
-from dreamlake.errors import DreamlakeError
+from dreamlake.errors import DreamlakeError, SourceError
 from dreamlake.progress import Progress, upload_progress
 
 __all__ = ["AsyncUploader", "Sent", "upload"]
@@ -150,11 +150,12 @@ class AsyncUploader:
         size = self._options.part_size
         if await self.manifest.was_checked(path, kind.name):  # as it is now, so it need not be checked again
             return await AsyncLocalFile.read(path, size, report, known=True)
+        before = await check_file(path)
         failure: list[DreamlakeError] = []
 
         async def check() -> None:
             try:
-                await _check_content(path, kind)
+                await _check_content(path, kind, before)
             except DreamlakeError as error:
                 failure.append(error)
                 raise
@@ -164,7 +165,7 @@ class AsyncUploader:
                 raise failure[0]
             report(event)
 
-        if (await offload(path.stat)).st_size <= PART_SIZE:
+        if before.st_size <= PART_SIZE:
             await check()
             return await AsyncLocalFile.read(path, size, report)
         local: list[AsyncLocalFile] = []
@@ -227,10 +228,19 @@ class AsyncUploader:
         return AsyncAsset(self.lake, kind, object_id)
 
 
-async def _check_content(path: Path, kind: Kind) -> None:
+async def _check_content(path: Path, kind: Kind, before: os.stat_result) -> None:
     from dreamlake.media.check import check_content
 
     try:
         await offload(partial(check_content, path, kind))
-    except OSError as error:
-        raise unreadable(path, error) from error
+    except SourceError:
+        if not await offload(partial(_is_as_it_was, path, before)):
+            raise changed(path, "changed") from None  # which is why it could not be read
+        raise
+
+
+def _is_as_it_was(path: Path, stat: os.stat_result) -> bool:
+    try:
+        return identity(path.stat()) == identity(stat)
+    except OSError:
+        return False

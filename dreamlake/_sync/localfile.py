@@ -15,7 +15,7 @@ from dreamlake.core.events import UploadEvent
 from dreamlake.core.parts import HASH_DIGITS, Digests, Part, part_size_for
 from dreamlake.errors import FileChangedError, SourceError, SourceNotFoundError
 
-__all__ = ["LocalFile", "Report", "check_file", "identity", "unreadable"]
+__all__ = ["LocalFile", "Report", "changed", "check_file", "identity", "unreadable"]
 
 BLOCK = 8 * 1024**2  # read and hashed at once; two of them are in memory
 PIECE = 1024**2  # sent at once
@@ -71,7 +71,7 @@ class LocalFile:
         except FileNotFoundError as error:
             if stat is None:
                 raise unreadable(path, error) from error
-            raise _changed(path, "was deleted") from None
+            raise changed(path, "was deleted") from None
         except OSError as error:
             raise unreadable(path, error) from error
         local = cls(path, stat, whole, size, parts)
@@ -87,7 +87,7 @@ class LocalFile:
         if not self.parts:
             again = self.read(self.path, self.part_size, lambda _: None)
             if again.sha256 != self.sha256:
-                raise _changed(self.path, "changed")
+                raise changed(self.path, "changed")
             self.parts = again.parts
 
     def pieces(self, part: Part) -> Iterator[bytes]:
@@ -103,11 +103,11 @@ class LocalFile:
                 while left:
                     data = file.read(min(PIECE, left))
                     if not data:
-                        raise _changed(self.path, "became shorter")
+                        raise changed(self.path, "became shorter")
                     left -= len(data)
                     yield data
         except FileNotFoundError:
-            raise _changed(self.path, "was deleted") from None
+            raise changed(self.path, "was deleted") from None
 
     def has_changed(self, part: Part) -> bool:
         """Whether the bytes of a part are not those that were hashed."""
@@ -126,17 +126,22 @@ class LocalFile:
         except OSError:
             same = False
         if not same:
-            raise _changed(self.path, "changed")
+            raise changed(self.path, "changed")
 
 
-def check_file(path: Path) -> None:
-    """Raise SourceError unless there is a regular file at the path, possibly behind a symbolic link."""
+def check_file(path: Path) -> os.stat_result:
+    """What the system says of the regular file at a path, possibly behind a symbolic link.
+
+    Raises:
+        SourceError: there is none.
+    """
     try:
         stat = offload(path.stat)
     except OSError as error:
         raise unreadable(path, error) from error
     if not S_ISREG(stat.st_mode):
         raise SourceError(f"{path}: is not a file")
+    return stat
 
 
 def identity(stat: os.stat_result) -> tuple[int, ...]:
@@ -162,7 +167,8 @@ def _hash(path: Path, size: int, part_size: int, report: Report, *, known: bool)
     return whole.hexdigest(), (whole.digest(),) if single else () if parts is None else parts.finish()
 
 
-def _changed(path: Path, how: str) -> FileChangedError:
+def changed(path: Path, how: str) -> FileChangedError:
+    """The error for a file that is not what it was when the upload began."""
     return FileChangedError(f"{path.name}: {how} while it was uploaded; nothing was registered")
 
 

@@ -11,7 +11,7 @@ import base64
 from contextlib import closing
 from functools import partial
 
-from dreamlake._sync._runtime import Slots, map_unordered
+from dreamlake._sync._runtime import Shared, Slots, map_unordered
 from dreamlake._sync.journal import Journal
 from dreamlake._sync.lake import Body, Lake
 from dreamlake._sync.localfile import LocalFile, Report
@@ -34,6 +34,7 @@ from dreamlake.errors import (
 
 __all__ = ["Transfer"]
 
+SIGNED = 8  # parts in one request: few enough that no URL grows old before its turn
 COMPLETE_SPEED = 20e6  # bytes/s that a lake joins and hashes at least
 
 
@@ -70,7 +71,8 @@ class Transfer:
         self._slots = slots
         self._timeout = timeout
         self._report = report
-        self._urls: dict[str, str] = {}
+        self._urls: dict[int, str] = {}
+        self._signing: Shared[None] = Shared()
         self._earlier: UploadState | None = None
         self._journal = Journal(home() / "uploads" / f"{local.hash}.json")
 
@@ -146,7 +148,7 @@ class Transfer:
 
     def _state(self, started: UploadStarted) -> UploadState:
         local = self._local
-        self._urls = dict(started.parts)
+        self._urls = {int(number): url for number, url in started.parts.items()}
         return UploadState(
             upload_id=started.upload_id,
             key=started.key,
@@ -187,7 +189,8 @@ class Transfer:
         sent = local.size - sum(part.size for part in missing)
         self._say(sent)
         if missing:
-            sending = map_unordered(partial(self._send, state), missing, self._slots.count)
+            # More than there are slots: some parts are signed, and some noted, while the others are sent.
+            sending = map_unordered(partial(self._send, state), missing, self._slots.count + 2)
             with closing(sending) as finished:
                 for size in finished:
                     sent += size
@@ -205,6 +208,7 @@ class Transfer:
         return self._done(state.key)
 
     def _send(self, state: UploadState, part: Part) -> int:
+        self._url(state, part)
         with self._slots:
             etag = self._put(state, part)
         self._journal.add(state, CompletedPart(part.number, etag))
@@ -215,7 +219,7 @@ class Transfer:
         digest = self._local.parts[part.number - 1]
         body = Body(part.size, partial(self._local.pieces, part))
         for last in (False, False, True):
-            url = self._urls.pop(str(part.number), None) or self._sign(state, part, digest)
+            url = self._url(state, part)
             try:
                 etag = self._lake.put_part(url, body, checksum_headers(url, digest), self._timeout)
                 self._local.check()
@@ -223,6 +227,7 @@ class Transfer:
             except AccessError:
                 if last:  # two refusals may be for the URL's age
                     raise
+                self._urls.pop(part.number, None)
             except RequestError:
                 self._refuse_change(part)
                 if last:  # the bytes did not come as they were sent
@@ -234,15 +239,27 @@ class Transfer:
                 return there
         raise AssertionError("the last try returns or raises")
 
-    def _sign(self, state: UploadState, part: Part, digest: bytes) -> str:
+    def _url(self, state: UploadState, part: Part) -> str:
         """A URL to send a part to: signed only now, so that it cannot expire while earlier parts are sent."""
+        while (url := self._urls.get(part.number)) is None:
+            self._signing.call("sign", partial(self._sign, state, part))
+        return url
+
+    def _sign(self, state: UploadState, part: Part) -> None:
+        """Have this part signed, and the next ones with it."""
+        done = {completed.part_number for completed in state.completed_parts} | self._urls.keys()
+        ahead = range(part.number, min(part.number + SIGNED, len(self._local.parts) + 1))
+        numbers = [number for number in ahead if number not in done]
+        if not numbers:
+            return  # somebody else has had it signed meanwhile
         body = SignParts(
             upload_id=state.upload_id,
             key=state.key,
-            part_numbers=[part.number],
-            checksums={str(part.number): _base64(digest)},
+            part_numbers=numbers,
+            checksums={str(number): _base64(self._local.parts[number - 1]) for number in numbers},
         )
-        return self._lake.sign_part(self._kind, body)
+        signed = self._lake.sign_parts(self._kind, body)
+        self._urls.update({int(number): url for number, url in signed.items()})
 
     def _acknowledged(self, state: UploadState, part: Part) -> str | None:
         there = self._lake.parts_done(self._kind, state.upload_id, state.key)

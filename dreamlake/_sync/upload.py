@@ -12,7 +12,7 @@ from typing import Any
 from dreamlake._sync._runtime import Slots, gather, offload
 from dreamlake._sync.asset import Asset, ready
 from dreamlake._sync.lake import Lake
-from dreamlake._sync.localfile import LocalFile, Report, check_file, unreadable
+from dreamlake._sync.localfile import LocalFile, Report, changed, check_file, identity
 from dreamlake._sync.manifest import Entry, Manifest
 from dreamlake._sync.sources import LakeSource
 from dreamlake._sync.transfer import Transfer
@@ -25,7 +25,7 @@ from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import DEFAULT_SPACE, asset_name
 from dreamlake.core.uploads import UploadOptions
 from dreamlake.core.wire import RegisterAsset
-from dreamlake.errors import DreamlakeError
+from dreamlake.errors import DreamlakeError, SourceError
 from dreamlake.progress import Progress, upload_progress
 
 __all__ = ["Sent", "Uploader", "upload"]
@@ -151,11 +151,12 @@ class Uploader:
         size = self._options.part_size
         if self.manifest.was_checked(path, kind.name):  # as it is now, so it need not be checked again
             return LocalFile.read(path, size, report, known=True)
+        before = check_file(path)
         failure: list[DreamlakeError] = []
 
         def check() -> None:
             try:
-                _check_content(path, kind)
+                _check_content(path, kind, before)
             except DreamlakeError as error:
                 failure.append(error)
                 raise
@@ -165,7 +166,7 @@ class Uploader:
                 raise failure[0]
             report(event)
 
-        if offload(path.stat).st_size <= PART_SIZE:
+        if before.st_size <= PART_SIZE:
             check()
             return LocalFile.read(path, size, report)
         local: list[LocalFile] = []
@@ -228,10 +229,19 @@ class Uploader:
         return Asset(self.lake, kind, object_id)
 
 
-def _check_content(path: Path, kind: Kind) -> None:
+def _check_content(path: Path, kind: Kind, before: os.stat_result) -> None:
     from dreamlake.media.check import check_content
 
     try:
         offload(partial(check_content, path, kind))
-    except OSError as error:
-        raise unreadable(path, error) from error
+    except SourceError:
+        if not offload(partial(_is_as_it_was, path, before)):
+            raise changed(path, "changed") from None  # which is why it could not be read
+        raise
+
+
+def _is_as_it_was(path: Path, stat: os.stat_result) -> bool:
+    try:
+        return identity(path.stat()) == identity(stat)
+    except OSError:
+        return False
