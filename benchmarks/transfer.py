@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -47,7 +48,7 @@ def measure(bench: Bench) -> list[Row]:
     """A large file, the same file again, small files, and the memory of the client."""
     size, files = bench.pick(2048, 256) * MIB, bench.pick(2000, 200)
     work = bench.folder / "transfer"
-    large = labels(work / "large.jsonl", size)
+    large = sound(work / "large.wav", size)
     small = [labels(work / "small" / f"{number}.jsonl", MIB) for number in range(files)]
     with ExitStack() as stack:
         gateway = stack.enter_context(Gateway(work / "gateway"))
@@ -172,7 +173,9 @@ class _Ours:
 
     def upload_many(self, paths: Sequence[Path]) -> None:
         prefix = f"/small/{next(self._runs)}"
-        report = dl.upload_many(paths, space="bench@bench", prefix=prefix, wait=False, progress=False)
+        report = dl.upload_many(
+            paths, space="bench@bench", prefix=prefix, concurrency=SMALL_PARALLEL, wait=False, progress=False
+        )
         assert not report.failures, report.failures
         self._last = list(report.assets)
 
@@ -191,6 +194,19 @@ class _Ours:
 
 
 # Material.
+
+
+def sound(path: Path, size: int) -> Path:
+    """A recording of noise of so many bytes: what is large in a lake is media, and not text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = size - 44
+    rate, frame = 48_000, 4
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 2, rate, rate * frame, frame, 16)
+    with path.open("wb") as file:
+        file.write(struct.pack("<4sI4s", b"RIFF", size - 8, b"WAVE") + layout + struct.pack("<4sI", b"data", data))
+        for at in range(0, data, MIB):
+            file.write(os.urandom(min(MIB, data - at)))
+    return path
 
 
 def labels(path: Path, size: int) -> Path:

@@ -8,14 +8,15 @@ from typing import Any
 
 from dreamlake._async._runtime import sleep
 from dreamlake._async.lake import AsyncLake
+from dreamlake.config import current_lake, lake_at
 from dreamlake.core.events import UploadEvent
-from dreamlake.core.ids import resource_id
-from dreamlake.core.kinds import Kind
-from dreamlake.core.targets import bss_uri
-from dreamlake.errors import ProcessingError
+from dreamlake.core.ids import is_object_id, resource_id
+from dreamlake.core.kinds import Kind, kind_named
+from dreamlake.core.targets import AssetUri, bss_uri, parse_source, parse_target
+from dreamlake.errors import ProcessingError, UsageError
 from dreamlake.progress import Progress, upload_progress
 
-__all__ = ["AsyncAsset", "ready"]
+__all__ = ["AsyncAsset", "locate", "ready"]
 
 FIRST_POLL = 0.02  # seconds; most files are ready within a second
 LAST_POLL = 1.0
@@ -30,31 +31,31 @@ class AsyncAsset:
         object_id: its ObjectId.
     """
 
-    __slots__ = ("_kind", "_lake", "_object_id")
+    __slots__ = ("kind_info", "lake", "object_id")
 
     def __init__(self, lake: AsyncLake, kind: Kind, object_id: str) -> None:
-        self._lake = lake
-        self._kind = kind
-        self._object_id = object_id
+        self.lake = lake
+        self.kind_info = kind
+        self.object_id = object_id
 
     @property
     def id(self) -> str:
         """The resource id, such as ``lt-BV1bW411n7fY9x01``."""
-        return resource_id(self._kind, self._object_id)
+        return resource_id(self.kind_info, self.object_id)
 
     @property
     def uri(self) -> str:
         """The URI, such as ``bss://localhost:10234/labels/{id}``."""
-        return bss_uri(self._lake.address.host, self._kind, self._object_id)
+        return bss_uri(self.lake.address.host, self.kind_info, self.object_id)
 
     @property
     def kind(self) -> str:
         """``video``, ``audio``, ``image``, ``label-track`` or ``text-track``."""
-        return self._kind.name
+        return self.kind_info.name
 
     async def metadata(self) -> Any:
         """What the lake knows of it: name, status, sha256, size in bytes, and more by its kind."""
-        return await self._lake.asset(self._kind, self._object_id)
+        return await self.lake.asset(self.kind_info, self.object_id)
 
     async def download(self, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
         """Fetch the original bytes into a file, as ``download`` does.
@@ -68,16 +69,39 @@ class AsyncAsset:
         """
         from dreamlake._async.download import download_asset
 
-        return await download_asset(self._lake, self._kind, self._object_id, to, progress)
+        return await download_asset(self.lake, self.kind_info, self.object_id, to, progress)
 
     def __repr__(self) -> str:
-        return f"<{self._kind.name} {self.id} {self.uri!r}>"
+        return f"<{self.kind_info.name} {self.id} {self.uri!r}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AsyncAsset) and self.uri == other.uri
 
     def __hash__(self) -> int:
         return hash(self.uri)
+
+
+async def locate(source: str) -> AsyncAsset:
+    """The asset that a text names.
+
+    Args:
+        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path).
+
+    Raises:
+        UsageError: text that names no asset of a lake.
+        NotFoundError: there is no such asset.
+    """
+    if "//" in source and "://" not in source:
+        target = parse_target(source)
+        lake = AsyncLake(current_lake())
+        found = await lake.find(None, target.space, target.path)
+        return AsyncAsset(lake, kind_named(found.kind), found.bss_id)
+    uri = parse_source(source)
+    if not isinstance(uri, AssetUri):
+        raise UsageError(f"{source!r} names no asset: give an id, a bss:// URI or namespace@space:episode//path")
+    lake = AsyncLake(current_lake() if uri.host is None else lake_at(uri.host))
+    whole = is_object_id(uri.object_id)
+    return AsyncAsset(lake, uri.kind, uri.object_id if whole else (await lake.asset(uri.kind, uri.object_id)).id)
 
 
 async def ready(lake: AsyncLake, kind: Kind, object_id: str, progress: Progress = None) -> Any:

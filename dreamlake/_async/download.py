@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dreamlake._async._runtime import offload, open_file
+from dreamlake._async.asset import locate
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import Report
-from dreamlake.config import current_lake, lake_at
 from dreamlake.core.events import UploadEvent
-from dreamlake.core.kinds import Kind, kind_named
-from dreamlake.core.targets import AssetUri, parse_source, parse_target
+from dreamlake.core.kinds import Kind
 from dreamlake.errors import DreamlakeError, IntegrityError, SourceError, UsageError
 from dreamlake.progress import Progress, upload_progress
 
@@ -63,7 +61,8 @@ async def download(source: str, to: str | os.PathLike[str] | None = None, *, pro
     Example:
         >>> await adl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
     """
-    return await _fetch(await _resolve(source), to, progress)
+    asset = await locate(source)
+    return await download_asset(asset.lake, asset.kind_info, asset.object_id, to, progress)
 
 
 async def download_asset(
@@ -71,22 +70,6 @@ async def download_asset(
 ) -> Path:
     """The same for an asset in hand."""
     return await _fetch(await _original(lake, kind, object_id), to, progress)
-
-
-async def _resolve(source: str) -> _Original:
-    uri = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source)
-    if uri is None and "//" in source:
-        target = parse_target(source)
-        lake = AsyncLake(current_lake())
-        found = await lake.find(None, target.space, target.path)
-        return await _original(lake, kind_named(found.kind), found.bss_id)
-    asset = parse_source(source)
-    if not isinstance(asset, AssetUri):
-        raise UsageError(
-            f"{source!r} names no asset: give a resource id, a bss:// URI or namespace@space:episode//path"
-        )
-    lake = AsyncLake(current_lake() if asset.host is None else lake_at(asset.host))
-    return await _original(lake, asset.kind, asset.object_id)
 
 
 async def _original(lake: AsyncLake, kind: Kind, object_id: str) -> _Original:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dreamlake._sync._runtime import offload, open_file
+from dreamlake._sync.asset import locate
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.localfile import Report
-from dreamlake.config import current_lake, lake_at
 from dreamlake.core.events import UploadEvent
-from dreamlake.core.kinds import Kind, kind_named
-from dreamlake.core.targets import AssetUri, parse_source, parse_target
+from dreamlake.core.kinds import Kind
 from dreamlake.errors import DreamlakeError, IntegrityError, SourceError, UsageError
 from dreamlake.progress import Progress, upload_progress
 
@@ -64,7 +62,8 @@ def download(source: str, to: str | os.PathLike[str] | None = None, *, progress:
     Example:
         >>> dl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
     """
-    return _fetch(_resolve(source), to, progress)
+    asset = locate(source)
+    return download_asset(asset.lake, asset.kind_info, asset.object_id, to, progress)
 
 
 def download_asset(
@@ -72,22 +71,6 @@ def download_asset(
 ) -> Path:
     """The same for an asset in hand."""
     return _fetch(_original(lake, kind, object_id), to, progress)
-
-
-def _resolve(source: str) -> _Original:
-    uri = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source)
-    if uri is None and "//" in source:
-        target = parse_target(source)
-        lake = Lake(current_lake())
-        found = lake.find(None, target.space, target.path)
-        return _original(lake, kind_named(found.kind), found.bss_id)
-    asset = parse_source(source)
-    if not isinstance(asset, AssetUri):
-        raise UsageError(
-            f"{source!r} names no asset: give a resource id, a bss:// URI or namespace@space:episode//path"
-        )
-    lake = Lake(current_lake() if asset.host is None else lake_at(asset.host))
-    return _original(lake, asset.kind, asset.object_id)
 
 
 def _original(lake: Lake, kind: Kind, object_id: str) -> _Original:

@@ -1,4 +1,4 @@
-"""``dreamlake info``: what is known of a video."""
+"""``dreamlake info``: what is known of an asset, or of a video file."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import msgspec
 import typer
 
 from dreamlake.cli.common import Json, finish, say
-from dreamlake.errors import InvalidIdError
 
 __all__ = ["info"]
 
 
 def info(
-    video: Annotated[str, typer.Argument(help="A resource id (v-…), a bss:// URI, or a video file.")],
+    source: Annotated[
+        str, typer.Argument(help="A resource id, a bss:// URI, namespace@space:episode//path, or a video file.")
+    ],
     json: Json = False,
 ) -> None:
-    """Say what is known of a video."""
-    facts = finish(_facts(video))
+    """Say what is known of an asset, or of a video file."""
+    facts = finish(_facts(source))
     if json:
         say(facts)
         return
@@ -36,20 +37,12 @@ def info(
 async def _facts(text: str) -> dict[str, Any]:
     """What ``info`` shows, in the order it shows it."""
     import dreamlake.aio as adl
-    from dreamlake._async.lake import AsyncLake
-    from dreamlake.config import current_lake, lake_at
-    from dreamlake.core.ids import resource_id
-    from dreamlake.core.kinds import VIDEO
-    from dreamlake.core.targets import AssetUri, bss_uri, parse_source
+    from dreamlake._async.asset import locate
+    from dreamlake.core.targets import FileUri, parse_source
 
-    target = parse_source(text)
-    if not isinstance(target, AssetUri):
+    if ("//" not in text or "://" in text) and isinstance(parse_source(text), FileUri):
         video = await adl.load_video(text)
         names = ("uri", "fps", "duration", "frames", "width", "height")
         return {name: getattr(video, name) for name in names}
-    lake = AsyncLake(current_lake() if target.host is None else lake_at(target.host))
-    if target.kind != VIDEO:
-        raise InvalidIdError(f"{text!r} is {target.kind.phrase}, and a video is wanted here")
-    meta = await lake.video(target.object_id)
-    shown = {"id": resource_id(VIDEO, meta.id), "uri": bss_uri(lake.address.host, VIDEO, meta.id)}
-    return {**msgspec.to_builtins(meta), **shown}
+    asset = await locate(text)
+    return {**msgspec.to_builtins(await asset.metadata()), "id": asset.id, "uri": asset.uri}

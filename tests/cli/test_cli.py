@@ -145,7 +145,7 @@ def test_upload_failures(dreamlake: Command, tmp_path: Path, name: str) -> None:
     [
         ("v-0000000000000001", 4, "there is no video"),
         ("v-typo", 2, "not a resource id"),
-        ("tt-0000000000000001", 2, "text track"),
+        ("tt-0000000000000001", 4, "there is no text-track"),
         ("bss://localhost:1/videos/69e72", 2, "24 hex digits"),
         ("missing.mp4", 3, "no such file"),
     ],

@@ -68,7 +68,11 @@ def test_a_dry_run_says_and_does_nothing(dreamlake: Command, folder: Path, tmp_p
 def test_a_type_that_the_extension_does_not_say(dreamlake: Command, tmp_path: Path) -> None:
     captions = tmp_path / "llava.jsonl"
     captions.write_text('{"ts": 0.0, "dt": 2.0, "text": "a robot arm"}\n')
-    assert dreamlake("upload", captions, "--type", "text-track").stdout.startswith("tt-")
+    uploaded = dreamlake("upload", captions, "--type", "text-track", "--space", "robotics@alice").stdout
+    assert uploaded.startswith("tt-")
+    for name in (uploaded.split()[0], "alice@robotics//llava.jsonl"):
+        facts = json.loads(dreamlake("info", name, "--json").stdout)
+        assert (facts["status"], facts["entryCount"], facts["fields"]) == ("ready", 1, ["text"])
     assert dreamlake("upload", captions, "--to", "/labels").stdout.startswith("lt-")
     assert "movie" in dreamlake("upload", captions, "--type", "movie", status=2).stderr
     assert "llava.jsonl" in dreamlake("upload", captions, "--type", "video", status=3).stderr
