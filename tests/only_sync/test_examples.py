@@ -44,6 +44,21 @@ def test_dataloader(tmp_path: Path) -> None:
 
 UPLOAD = "import dreamlake as dl\nvideo = other = dl.upload('./run01.mp4', progress=False)\n"
 
+FILES = """
+import os, pathlib, shutil, wave
+import dreamlake as dl
+os.chdir(pathlib.Path(__file__).parent)
+with wave.open("mic.wav", "wb") as sound:
+    sound.setparams((1, 2, 8000, 0, "NONE", ""))
+    sound.writeframes(bytes(16000))
+pathlib.Path("llava.jsonl").write_text('{"ts": 0.0, "dt": 2.0, "text": "a robot arm"}')
+for name in ("run-042/labels.jsonl", "run-042/calibration/left.csv"):
+    pathlib.Path(name).parent.mkdir(exist_ok=True)
+    pathlib.Path(name).write_text("")
+shutil.copy("./video.mp4", "front.mp4")
+dl.upload("front.mp4", space="robotics@alice", path="/camera/front/run01.mp4")
+"""
+
 # What each piece of the README's code needs before it and after it. It is found by a word of its own.
 PIECES = {
     "dl.load_video(video.id)": ("", ""),
@@ -53,6 +68,11 @@ PIECES = {
         "assert next(iter(loader)).shape == (8, 5, 272, 640, 3)\n",
     ),
     "import dreamlake.aio": (f"{UPLOAD}ID = video.id\n", "assert frame.shape == (272, 640, 3)\n"),
+    "dl.upload_many(": (
+        FILES,
+        "assert (report.ok, report.failures) == (1, [])\n"
+        + "assert pathlib.Path('videos/run01.mp4').stat().st_size == os.path.getsize('front.mp4')\n",
+    ),
     "dl.Prefix": ("import dreamlake as dl\n", ""),
     'dl.load_video("./run01.mp4")': ("import dreamlake as dl\n", "assert video.frames == 250\n"),
 }
