@@ -59,6 +59,11 @@ shutil.copy("./video.mp4", "front.mp4")
 dl.upload("front.mp4", space="robotics@alice", path="/camera/front/run01.mp4")
 """
 
+THERE = """
+assert (report.ok, report.failures) == (1, [])
+assert os.path.getsize("videos/run01.mp4") == os.path.getsize("front.mp4")
+"""
+
 # What each piece of the README's code needs before it and after it. It is found by a word of its own.
 PIECES = {
     "dl.load_video(video.id)": ("", ""),
@@ -70,8 +75,7 @@ PIECES = {
     "import dreamlake.aio": (f"{UPLOAD}ID = video.id\n", "assert frame.shape == (272, 640, 3)\n"),
     "dl.upload_many(": (
         FILES,
-        "assert (report.ok, report.failures) == (1, [])\n"
-        + "assert pathlib.Path('videos/run01.mp4').stat().st_size == os.path.getsize('front.mp4')\n",
+        THERE,
     ),
     "dl.Prefix": ("import dreamlake as dl\n", ""),
     'dl.load_video("./run01.mp4")': ("import dreamlake as dl\n", "assert video.frames == 250\n"),
