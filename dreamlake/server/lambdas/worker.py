@@ -6,16 +6,17 @@ the user's main module again. It ends when its parent does: a job that is left i
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import anyio
 import msgspec
 
 from dreamlake.errors import SourceError
@@ -66,11 +67,35 @@ def main() -> None:
     # Nothing else may write into the conversation.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    for line in sys.stdin.buffer:
-        _send(answers, _execute(msgspec.json.decode(line, type=Task), answers))
+    # One loop for all jobs, and a storage that stays open: to open one in S3 may cost more than a small job.
+    with asyncio.Runner() as runner:
+        storages = _Storages()
+        for line in sys.stdin.buffer:
+            _send(answers, _execute(runner, storages, msgspec.json.decode(line, type=Task), answers))
+        runner.run(storages.close())
 
 
-def _execute(task: Task, answers: BinaryIO) -> Event:
+class _Storages:
+    """The storages of the jobs so far."""
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._open: dict[tuple[str, str], Storage] = {}
+
+    async def run(self, task: Task, report: Callable[[float], None]) -> None:
+        """Execute a job on its storage."""
+        place = task.storage, task.scratch
+        if place not in self._open:
+            storage = open_storage(task.storage, Path(task.scratch))
+            self._open[place] = await self._stack.enter_async_context(storage)
+        await ACTIONS[task.action](self._open[place], task.asset, report)
+
+    async def close(self) -> None:
+        """Close them."""
+        await self._stack.aclose()
+
+
+def _execute(runner: asyncio.Runner, storages: _Storages, task: Task, answers: BinaryIO) -> Event:
     last = 0.0
 
     def report(progress: float) -> None:
@@ -80,7 +105,7 @@ def _execute(task: Task, answers: BinaryIO) -> Event:
             _send(answers, Event("running", progress))
 
     try:
-        anyio.run(_run, task, report)
+        runner.run(storages.run(task, report))
     except StorageDown as error:
         return Event("down", error=str(error.strerror or error))
     except SourceError as error:
@@ -88,11 +113,6 @@ def _execute(task: Task, answers: BinaryIO) -> Event:
     except Exception as error:  # noqa: BLE001 - whatever it is, the lake must hear of it
         return Event("failed", error=f"{type(error).__name__}: {error}")
     return Event("done", 1.0)
-
-
-async def _run(task: Task, report: Callable[[float], None]) -> None:
-    async with open_storage(task.storage, Path(task.scratch)) as storage:
-        await ACTIONS[task.action](storage, task.asset, report)
 
 
 def _send(answers: BinaryIO, event: Event) -> None:
