@@ -20,6 +20,8 @@ import numpy as np
 from av.packet import Packet
 from numpy.typing import NDArray
 
+from tests.priority import ordinary_priority
+
 __all__ = ["BIG", "LONG", "LONG_MKV", "SHORT_GOP", "SMALL", "TINY", "Media", "Recipe", "lasting", "pad"]
 
 RATE = 30
@@ -123,6 +125,7 @@ def pad(source: Path, target: Path, size: int) -> range:
     return range(len(data) + 8, size)
 
 
+@ordinary_priority()
 def _make(recipe: Recipe, path: Path, packets: list[Encoded] | None) -> list[Encoded]:
     """Write a video, of packets that were encoded before if there are any; returns the packets."""
     os.environ.setdefault("SVT_LOG", "1")  # that encoder introduces itself otherwise

@@ -18,6 +18,8 @@ import numpy as np
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
 from numpy.typing import NDArray
 
+from tests.priority import ordinary_priority
+
 REAL_NAMES = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_distorted.mp4", "carphone_pristine.mp4")
 BITS = 12
 
@@ -59,6 +61,7 @@ class Clip:
     sound: str | None = None
     pts: tuple[int, ...] | None = None  # in 1/1000 s, for variable frame rates
 
+    @ordinary_priority()
     def make(self, path: Path) -> Path:
         """Write the clip."""
         with av.open(str(path), "w") as output:

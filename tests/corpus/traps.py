@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tests.clips import pictures
+from tests.priority import ordinary_priority
 
 X264 = {"preset": "ultrafast", "threads": "1"}
 SIZE = (96, 64)
@@ -76,6 +77,7 @@ def frames_of(count: int, size: tuple[int, int] = SIZE, first: int = 0) -> Itera
             yield VideoFrame.from_ndarray(picture, format="rgb24")
 
 
+@ordinary_priority()
 def film(
     path: Path,
     codec: str = "libx264",

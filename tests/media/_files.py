@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.clips import Clip, remux
+from tests.priority import ordinary_priority
 
 __all__ = ["Pictures", "remux", "write_pictures"]
 
 Pictures = list[NDArray[np.uint8]]
 
 
+@ordinary_priority()
 def write_pictures(clip: Clip, path: Path, pictures: Iterable[NDArray[np.uint8]], **settings: Any) -> Path:
     """A clip of these pictures.
 
