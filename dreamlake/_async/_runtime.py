@@ -456,7 +456,8 @@ async def open_file(path: str | PathLike[str], mode: BinaryMode) -> AsyncIterato
     """Open a binary file for the length of an `async with` block."""
     if "b" not in mode:
         raise ValueError(f"mode must be binary, such as 'rb', not {mode!r}")
-    file = await aiofiles.open(path, mode)
+    with anyio.CancelScope(shield=True):  # a thread that opens it goes on, and nobody would have what it opened
+        file = await aiofiles.open(path, mode)
     try:
         yield file
     finally:

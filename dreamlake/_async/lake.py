@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -88,7 +89,11 @@ class AsyncBody:
     """
 
     size: int
-    pieces: Callable[[], AsyncIterator[bytes]]
+    pieces: Callable[[], Stream[bytes]]
+
+    def opened(self) -> aclosing[Stream[bytes]]:
+        """The pieces, for one try: a request that is broken off leaves them in the midst of a file."""
+        return aclosing(self.pieces())
 
 
 class AsyncLake:
@@ -350,9 +355,11 @@ class AsyncLake:
             timeout = httpx.Timeout(**{**timeout.as_dict(), "read": wait, "write": stalled})
         failures = 0
         while True:
-            body = content.pieces() if isinstance(content, AsyncBody) else content
             try:
-                response = await client.request(method, url, content=body, params=query, headers=sent, timeout=timeout)
+                async with content.opened() if isinstance(content, AsyncBody) else nullcontext(content) as body:
+                    response = await client.request(
+                        method, url, content=body, params=query, headers=sent, timeout=timeout
+                    )
             except (httpx.TooManyRedirects, httpx.DecodingError, httpx.InvalidURL) as error:
                 raise ServerError(f"{self.address} answered with nonsense: {error}") from error
             except httpx.TransportError as error:

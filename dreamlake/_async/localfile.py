@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from stat import S_ISREG
 
-from dreamlake._async._runtime import gather, offload, open_file
+from dreamlake._async._runtime import Stream, gather, offload, open_file
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.parts import HASH_DIGITS, Digests, Part, part_size_for
 from dreamlake.errors import FileChangedError, SourceError, SourceNotFoundError
@@ -89,7 +89,7 @@ class AsyncLocalFile:
                 raise changed(self.path, "changed")
             self.parts = again.parts
 
-    async def pieces(self, part: Part) -> AsyncIterator[bytes]:
+    async def pieces(self, part: Part) -> Stream[bytes]:
         """The bytes of one part, some at a time.
 
         Raises:

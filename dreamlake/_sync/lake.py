@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,7 +90,11 @@ class Body:
     """
 
     size: int
-    pieces: Callable[[], Iterator[bytes]]
+    pieces: Callable[[], Stream[bytes]]
+
+    def opened(self) -> closing[Stream[bytes]]:
+        """The pieces, for one try: a request that is broken off leaves them in the midst of a file."""
+        return closing(self.pieces())
 
 
 class Lake:
@@ -349,9 +354,9 @@ class Lake:
             timeout = httpx.Timeout(**{**timeout.as_dict(), "read": wait, "write": stalled})
         failures = 0
         while True:
-            body = content.pieces() if isinstance(content, Body) else content
             try:
-                response = client.request(method, url, content=body, params=query, headers=sent, timeout=timeout)
+                with content.opened() if isinstance(content, Body) else nullcontext(content) as body:
+                    response = client.request(method, url, content=body, params=query, headers=sent, timeout=timeout)
             except (httpx.TooManyRedirects, httpx.DecodingError, httpx.InvalidURL) as error:
                 raise ServerError(f"{self.address} answered with nonsense: {error}") from error
             except httpx.TransportError as error:
