@@ -25,8 +25,8 @@ VIDEO ?=
 demo: .venv/user  ## upload a video, slice it, decode it, write demo/contact-sheet.png; VIDEO=path for your own
 	DREAMLAKE_HOME=$(CURDIR)/demo/home $(BIN)/dreamlake demo $(VIDEO) --out demo/contact-sheet.png
 
-test: .venv/developer  ## all tests
-	$(BIN)/pytest
+test: .venv/developer  ## all tests, in a process for every core
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: .venv/developer  ## everything that can be said without running the tests
 	$(BIN)/python scripts/unasync.py --check

@@ -262,7 +262,12 @@ NO_NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("key", NO_NUMBERS, ids=lambda key: repr(key)[:24])
+def _name(key: object) -> str:
+    """The same in every process, which an address in memory is not."""
+    return type(key).__name__ if type(key) is object else repr(key)[:24]
+
+
+@pytest.mark.parametrize("key", NO_NUMBERS, ids=_name)
 def test_what_is_no_number_or_no_time_is_refused(key: Any) -> None:
     with pytest.raises(UsageError):
         select(key)
