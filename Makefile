@@ -26,7 +26,7 @@ demo: .venv/user  ## upload a video, slice it, decode it, write demo/contact-she
 	DREAMLAKE_HOME=$(CURDIR)/demo/home $(BIN)/dreamlake demo $(VIDEO) --out demo/contact-sheet.png
 
 test: .venv/developer  ## all tests, in a process for every core
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses logical --dist loadfile
 
 check: .venv/developer  ## everything that can be said without running the tests
 	$(BIN)/python scripts/unasync.py --check
