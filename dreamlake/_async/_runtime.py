@@ -444,6 +444,9 @@ class File(Protocol):
     async def read(self, size: int = -1, /) -> bytes:
         """Read at most `size` bytes, or all that are left."""
 
+    async def readinto(self, buffer: bytearray | memoryview, /) -> int | None:
+        """Fill a buffer as far as the file goes; returns how many bytes there were."""
+
     async def write(self, data: bytes | bytearray | memoryview, /) -> int:
         """Write all of `data` and return its length."""
 

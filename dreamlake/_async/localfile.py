@@ -155,13 +155,17 @@ async def _hash(path: Path, size: int, part_size: int, report: Report, *, known:
     parts = None if single or known else Digests(part_size)
     done = 0
     report(UploadEvent("hash", 0, size))
+    # One is filled while the other is hashed. New memory for every block would cost as much as the reading.
+    blocks = [memoryview(bytearray(min(BLOCK, max(size, 1)))) for _ in range(2)]
     async with open_file(path, "rb") as file:
-        block = await file.read(BLOCK)
-        while block:
+        count = await file.readinto(blocks[0])
+        while count:
+            block = blocks[0][:count]
+            blocks.reverse()
             updates = [partial(offload, partial(digest.update, block)) for digest in (whole, parts) if digest]
             done += len(block)
-            following, *_ = await gather(partial(file.read, BLOCK), *updates)
-            block = following or b""
+            following, *_ = await gather(partial(file.readinto, blocks[0]), *updates)
+            count = following or 0
             report(UploadEvent("hash", done, max(done, size)))
     return whole.hexdigest(), (whole.digest(),) if single else () if parts is None else parts.finish()
 

@@ -23,7 +23,7 @@ from os import PathLike
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
     import httpx  # slow to import, and not needed before the first request
@@ -342,6 +342,9 @@ class File(Protocol):
     def read(self, size: int = -1, /) -> bytes:
         """Read at most `size` bytes, or all that are left."""
 
+    def readinto(self, buffer: bytearray | memoryview, /) -> int | None:
+        """Fill a buffer as far as the file goes; returns how many bytes there were."""
+
     def write(self, data: bytes | bytearray | memoryview, /) -> int:
         """Write all of `data` and return its length."""
 
@@ -355,4 +358,4 @@ def open_file(path: str | PathLike[str], mode: BinaryMode) -> Iterator[File]:
     if "b" not in mode:
         raise ValueError(f"mode must be binary, such as 'rb', not {mode!r}")
     with Path(path).open(mode) as file:
-        yield file
+        yield cast("File", file)  # typing.BinaryIO lacks readinto

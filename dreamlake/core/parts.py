@@ -80,7 +80,7 @@ class Digests:
         self._current = sha256()
         self._left = part_size
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
         rest = memoryview(data)
         while rest:
