@@ -21,7 +21,7 @@ from anyio import to_thread
 
 from dreamlake.core.parts import part_size_for, plan_parts
 from dreamlake.server.storage.base import Listed, StorageDown
-from dreamlake.server.storage.s3client import Bucket, failures
+from dreamlake.server.storage.s3client import Bucket, S3Refusal, failures
 from dreamlake.server.taskpool import TaskPool
 
 __all__ = ["S3Objects"]
@@ -154,12 +154,11 @@ class S3Objects(Bucket):
 
     @asynccontextmanager
     async def local_file(self, key: str) -> AsyncIterator[Path]:
-        head = await self._head(key)
         with _download(self._scratch) as (path, handle):
+            etag, size = await self._fetch_first(key, handle)
             async with TaskPool(AT_ONCE) as pool:
-                for start in range(0, head["ContentLength"], PIECE):
-                    stop = min(start + PIECE, head["ContentLength"])
-                    await pool.start(partial(self._fetch, key, head["ETag"], handle, start, stop))
+                for start in range(PIECE, size, PIECE):
+                    await pool.start(partial(self._fetch, key, etag, handle, start, min(start + PIECE, size)))
             yield path
 
     async def sign_get(self, key: str, media_type: str, filename: str | None = None) -> str | None:
@@ -177,6 +176,29 @@ class S3Objects(Bucket):
         return next(
             (item["LastModified"].timestamp() for item in page.get("Contents", []) if item["Key"] == name), None
         )
+
+    async def _fetch_first(self, key: str, handle: int) -> tuple[str, int]:
+        """Put the first piece of an object into a file; most have no other. Returns its etag, and the whole's size."""
+        try:
+            answer = await self._call("get_object", Key=self._name(key), Range=f"bytes=0-{PIECE - 1}")
+        except S3Refusal as error:
+            if error.code == "InvalidRange":  # of what has no bytes, there is no first one
+                head = await self._head(key)
+                if head["ContentLength"] == 0:
+                    return head["ETag"], 0
+            raise
+        size = int(answer["ContentRange"].rpartition("/")[2])
+        try:
+            with failures(self._where.short):
+                async with answer["Body"] as body:
+                    data: bytes = await body.read()
+            await to_thread.run_sync(os.pwrite, handle, data, 0)
+            broken = len(data) != min(PIECE, size)
+        except StorageDown:
+            broken = True
+        if broken:
+            await self._fetch(key, answer["ETag"], handle, 0, min(PIECE, size))
+        return answer["ETag"], size
 
     async def _fetch(self, key: str, etag: str, handle: int, start: int, stop: int) -> None:
         """Put a range of an object into a file."""
