@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.clips import Clip, real_clip
 from tests.conftest import serving
+from tests.faults import FaultProxy, Stall
 
 CARPHONE = real_clip("carphone_pristine.mp4")
 
@@ -200,26 +201,30 @@ def test_serve_ends_when_it_is_asked_to(tmp_path: Path) -> None:
             assert server.process.wait(10) in (0, 130, -signal.SIGINT, -signal.SIGTERM)
 
 
-def test_ctrl_c_is_130_and_the_next_run_resumes(dreamlake: Command, tmp_path: Path) -> None:
+def test_ctrl_c_is_130_and_the_next_run_resumes(dreamlake: Command, served: str, tmp_path: Path) -> None:
     path = Clip(options={"preset": "veryfast"}, frames=20).make(tmp_path / "run.mp4")
     with path.open("ab") as file:
-        size = 120 * 1024**2
+        size = 60 * 1024**2
         file.write((size + 8).to_bytes(4, "big") + b"free")
         file.truncate(file.tell() + size)
-    command = [sys.executable, "-m", "dreamlake.cli", "upload", str(path), "--json"]
-    process = subprocess.Popen(
-        command, env=dreamlake.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["stage"] == "upload" and event["done"] >= 20 * 1024**2:
-            break
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert error == "dreamlake: interrupted\n"
-    events = [json.loads(line) for line in dreamlake("upload", path, "--json").stdout.splitlines()]
+    with FaultProxy(served) as proxy:
+        proxy.fault(Stall(60, after=1000), "PUT", nth=5, forever=True)  # it is not over before it is interrupted
+        dreamlake.environment["DREAMLAKE_URL"] = proxy.url
+        command = [sys.executable, "-m", "dreamlake.cli", "upload", str(path), "--json"]
+        process = subprocess.Popen(
+            command, env=dreamlake.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["stage"] == "upload" and event["done"] >= 20 * 1024**2:
+                break
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert error == "dreamlake: interrupted\n"
+        proxy.calm()
+        events = [json.loads(line) for line in dreamlake("upload", path, "--json").stdout.splitlines()]
     first = next(event for event in events if event.get("stage") == "upload")
     assert first["done"] >= 20 * 1024**2
     assert events[-1]["event"] == "done"
