@@ -9,7 +9,10 @@ the bytes of that one elsewhere, such as ``s3://bucket/prefix``; its database st
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import secrets
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +22,8 @@ from urllib.parse import urlsplit
 from dreamlake.errors import ConfigError, InvalidTargetError, UsageError
 
 __all__ = [
-    "EMBEDDED_URL", "LakeAddress", "cache_bytes", "connect", "current_lake", "home", "lake_at", "storage_location",
+    "EMBEDDED_URL", "LakeAddress", "cache_bytes", "connect", "current_lake", "home", "lake_at", "log_in",
+    "storage_location",
 ]  # fmt: skip
 
 EMBEDDED_URL = "http://embedded.dreamlake"
@@ -112,6 +116,37 @@ def connect(
     else:
         _connected = None
     return current_lake()
+
+
+def log_in(url: str, api_key: str) -> Path:
+    """Have ``~/.dreamlake/config.toml`` name a server and its key, and nobody else read it.
+
+    Args:
+        url: of the server.
+        api_key: for it.
+
+    Returns:
+        The file. What else it says stays.
+
+    Raises:
+        UsageError: it is not TOML.
+    """
+    _file_settings()
+    path = home() / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    tables = next((number for number, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    named = re.compile(r"\s*(url|bss_url|remote|api_key)\s*=")
+    kept = [line for line in lines[:tables] if not named.match(line)]
+    said = [f"url = {json.dumps(_url(url))}", f"api_key = {json.dumps(api_key)}"]
+    temporary = path.with_name(f".config.{secrets.token_hex(8)}")
+    temporary.touch(mode=0o600)
+    try:
+        temporary.write_text("\n".join([*kept, *said, *lines[tables:], ""]), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
 
 
 def current_lake() -> LakeAddress:

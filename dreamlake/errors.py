@@ -5,6 +5,7 @@
     DreamlakeError
     ├── UsageError (ValueError)           an argument that cannot mean anything
     │   ├── InvalidIdError                not a resource id, or of the wrong kind
+    │   ├── InvalidKeyError               not an API key
     │   └── InvalidTargetError            not a space, episode, path or URI
     ├── ConfigError                       the lake in use cannot be opened, or is not said rightly
     ├── FrameIndexError (IndexError)      a frame or a time outside of the clip
@@ -41,6 +42,7 @@ __all__ = [
     "FrameIndexError",
     "IntegrityError",
     "InvalidIdError",
+    "InvalidKeyError",
     "InvalidTargetError",
     "LakeError",
     "LakeUnreachableError",
@@ -69,6 +71,10 @@ class UsageError(DreamlakeError, ValueError):
 
 class InvalidIdError(UsageError):
     """Text that is not a resource id or an ObjectId, or an id of the wrong kind."""
+
+
+class InvalidKeyError(UsageError):
+    """Text that is not an API key."""
 
 
 class InvalidTargetError(UsageError):

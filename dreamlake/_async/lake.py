@@ -12,6 +12,7 @@ from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -33,18 +34,23 @@ from dreamlake.core.wire import (
     CompleteUpload,
     CreateAssets,
     Created,
+    CreateKey,
     Finished,
     FinishUpload,
     FinishUploads,
     GcReport,
     InitUpload,
+    KeyMade,
+    KeyPage,
     Me,
     PartsDone,
     Problem,
     RegisterAsset,
     Registered,
+    RotateSigning,
     RunLambdas,
     SignedParts,
+    SigningRotated,
     SignParts,
     Status,
     Statuses,
@@ -207,6 +213,25 @@ class AsyncLake:
     async def me(self) -> Me:
         """Who the lake takes us for."""
         return await self._call("GET", f"{self.address.remote}/auth/me", Me)
+
+    async def create_key(self, body: CreateKey) -> KeyMade:
+        """Make an API key; its text comes this once."""
+        return await self._call("POST", f"{self.address.remote}/keys", KeyMade, body)
+
+    async def keys(self, cursor: str | None = None) -> KeyPage:
+        """The API keys that may be seen, a page of them."""
+        query = {"cursor": cursor} if cursor else None
+        return await self._call("GET", f"{self.address.remote}/keys", KeyPage, query=query)
+
+    async def revoke_key(self, key_id: str) -> None:
+        """End an API key."""
+        await self.send("DELETE", f"{self.address.remote}/keys/{quote(key_id, safe='')}", key=True)
+
+    async def rotate_signing(self, *, at_once: bool) -> SigningRotated:
+        """Have presigned URLs signed with a new key."""
+        return await self._call(
+            "POST", f"{self.address.remote}/keys/signing", SigningRotated, RotateSigning(at_once=at_once)
+        )
 
     async def read(self, kind: Kind, object_id: str, start: int, size: int) -> Stream[bytes]:
         """The original bytes of an asset from an offset on, some at a time; a connection that breaks is made anew.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dreamlake.core.kinds import KINDS, Kind
 from dreamlake.errors import InvalidIdError
 
-__all__ = ["ResourceId", "is_object_id", "make_object_id", "object_id", "parse_resource_id", "resource_id"]
+__all__ = ["ResourceId", "base62", "is_object_id", "make_object_id", "object_id", "parse_resource_id", "resource_id"]
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 WIDTH = 16
@@ -58,13 +58,18 @@ def resource_id(kind: Kind, object_id: str) -> str:
     if not is_object_id(object_id):
         raise InvalidIdError(f"{object_id!r} is not an ObjectId (24 hex digits)")
     number = int(object_id, 16)
+    if number >= 62**WIDTH:
+        raise InvalidIdError(f"ObjectId {object_id} does not fit 16 base62 digits (its time is after the year 2051)")
+    return f"{kind.prefix}-{base62(number, WIDTH)}"
+
+
+def base62(number: int, width: int) -> str:
+    """The last digits of a number, padded with zeros."""
     digits = []
-    for _ in range(WIDTH):
+    for _ in range(width):
         number, digit = divmod(number, 62)
         digits.append(DIGITS[digit])
-    if number:
-        raise InvalidIdError(f"ObjectId {object_id} does not fit 16 base62 digits (its time is after the year 2051)")
-    return f"{kind.prefix}-{''.join(reversed(digits))}"
+    return "".join(reversed(digits))
 
 
 def parse_resource_id(text: str) -> ResourceId:

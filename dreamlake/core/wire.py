@@ -10,13 +10,15 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from dreamlake.core.keys import Scope
 from dreamlake.core.kinds import AUDIO, IMAGE, LABEL_TRACK, TEXT_TRACK, VIDEO
 from dreamlake.core.parts import MAX_PARTS, CompletedPart
 
 __all__ = [
     "MAX_BATCH", "METAS", "AskStatuses", "AssetCreated", "AssetFound", "AssetMeta", "AssetPage", "AssetsCreated",
-    "AudioMeta", "BeginUploads", "Begun", "CompleteUpload", "CreateAsset", "CreateAssets", "Created",
-    "FinishUpload", "FinishUploads", "Finished", "Freed", "GcReport", "ImageMeta", "InitUpload", "Me", "PartDone",
+    "AudioMeta", "BeginUploads", "Begun", "CompleteUpload", "CreateAsset", "CreateAssets", "CreateKey", "Created",
+    "FinishUpload", "FinishUploads", "Finished", "Freed", "GcReport", "ImageMeta", "InitUpload", "KeyInfo",
+    "KeyMade", "KeyPage", "Me", "PartDone",
     "PartsDone", "Problem", "RegisterAsset", "Registered", "RunLambdas", "SignParts", "SignedParts", "Status",
     "Statuses", "StreamedMeta", "Success", "TrackMeta", "UploadStarted", "UploadTarget", "UploadsBegun",
     "UploadsFinished", "VideoMeta",
@@ -424,9 +426,55 @@ class AssetFound(Struct, rename="camel"):
 
 
 class Me(Struct, rename="camel"):
-    """Who the caller is: the namespace that is used when none is named."""
+    """Who the caller is: the namespace that is used when none is named, and what its key may do there."""
 
     namespace: str
+    scope: Scope = "admin"
+    key_id: str | None = None
+
+
+class CreateKey(Struct, rename="camel"):
+    """The body that makes an API key."""
+
+    scope: Scope = "write"
+    label: Annotated[str, Meta(max_length=100)] = ""
+    namespace: str | None = None
+
+
+class KeyInfo(Struct, rename="camel"):
+    """An API key, without its secret; times in seconds since the epoch."""
+
+    id: str
+    namespace: str
+    scope: Scope
+    label: str
+    created_at: float
+    revoked_at: float | None = None
+
+
+class KeyMade(KeyInfo, rename="camel", kw_only=True):
+    """A key that was just made, with its text, which is not kept."""
+
+    key: str
+
+
+class KeyPage(Struct, rename="camel"):
+    """Some keys, and where the next page begins; None after the last."""
+
+    items: list[KeyInfo]
+    next_cursor: str | None = None
+
+
+class RotateSigning(Struct, rename="camel"):
+    """The body that has presigned URLs signed with a new key; ``at_once`` ends all that were given out."""
+
+    at_once: bool = False
+
+
+class SigningRotated(Struct, rename="camel"):
+    """How many keys verify presigned URLs now."""
+
+    keys: int
 
 
 def decode_json(data: bytes, kind: Any) -> Any:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from anyio import to_thread
 from litestar import Litestar, Request, get
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
+from sqlalchemy import select
 
+from dreamlake.server.access import PUBLIC, Access
 from dreamlake.server.bss.assets import assets_routers
 from dreamlake.server.bss.batch import batch_router
 from dreamlake.server.bss.chunks import chunk
@@ -19,24 +23,27 @@ from dreamlake.server.bss.lambdas import trigger
 from dreamlake.server.bss.uploads import multipart_router, put_part
 from dreamlake.server.bss.videos import videos_router
 from dreamlake.server.catalog.assets import catalog_routers
+from dreamlake.server.catalog.keys import keys_router
 from dreamlake.server.database import Database
 from dreamlake.server.errors import EXCEPTION_HANDLERS
-from dreamlake.server.lake import Lake, check_request, load_signer
+from dreamlake.server.lake import Lake, check_request
 from dreamlake.server.lambdas.runner import Runner
 from dreamlake.server.neighbours import leave_mark
+from dreamlake.server.schema import lakes
 from dreamlake.server.settings import Settings
+from dreamlake.server.signingkeys import SigningKeys
 from dreamlake.server.storage import open_storage
 
 __all__ = ["create_app"]
 
 
-@get("/healthz", sync_to_thread=False)
+@get("/healthz", opt=PUBLIC, sync_to_thread=False)
 def healthz() -> dict[str, str]:
     """The lake is up."""
     return {"status": "ok"}
 
 
-@get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+@get("/openapi.json", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
 def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """What this application answers, as OpenAPI."""
     return request.app.openapi_schema.to_schema()
@@ -47,23 +54,30 @@ def create_app(settings: Settings) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        await to_thread.run_sync(_make_folder, settings)
+        await to_thread.run_sync(settings.make_folder)
         async with open_storage(settings.storage_location, settings.scratch) as storage:
             database = Database(settings.database_url)
             await database.open()
             runner = Runner(database, storage, settings)
-            app.state.lake = Lake(settings, storage, database, load_signer(settings.data), runner)
-            await leave_mark(storage, settings)
+            signing = SigningKeys(database, settings.url_seconds)
+            await signing.load()
+            async with database.read() as connection:
+                identity = (await connection.execute(select(lakes.c.identity))).scalar_one()
+            access = Access(database, settings.keys)
+            app.state.lake = Lake(settings, storage, database, signing, runner, access, identity)
+            learning = asyncio.create_task(signing.keep_fresh())
+            await leave_mark(storage, settings, identity)
             await runner.start()
             try:
                 yield
             finally:
+                learning.cancel()
                 await runner.stop()
                 await database.close()
 
-    def lake() -> Lake:
+    def lake(request: Request[Any, Any, Any]) -> Lake:
         opened: Lake = app.state.lake
-        return opened
+        return replace(opened, caller=request.state.caller)
 
     app = Litestar(
         [
@@ -78,6 +92,7 @@ def create_app(settings: Settings) -> Litestar:
             trigger,
             gc,
             *catalog_routers(),
+            keys_router(),
         ],
         dependencies={"lake": Provide(lake, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
@@ -88,7 +103,3 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
     )
     return app
-
-
-def _make_folder(settings: Settings) -> None:
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)

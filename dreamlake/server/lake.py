@@ -6,7 +6,6 @@ import os
 import secrets
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,13 +15,15 @@ from litestar.di import NamedDependency
 
 from dreamlake.core.ids import make_object_id
 from dreamlake.core.signing import SignatureError, Signer
+from dreamlake.server.access import ANYONE, Access, Caller
 from dreamlake.server.database import Database
 from dreamlake.server.errors import Refused
 from dreamlake.server.lambdas.runner import Runner
 from dreamlake.server.settings import Settings
+from dreamlake.server.signingkeys import SigningKeys
 from dreamlake.server.storage import Storage
 
-__all__ = ["Lake", "OpenLake", "check_request", "load_signer", "new_id", "verified"]
+__all__ = ["Lake", "OpenLake", "check_request", "new_id", "verified"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,25 @@ class Lake:
     settings: Settings
     storage: Storage
     database: Database
-    signer: Signer
+    signing: SigningKeys
     runner: Runner
+    access: Access
+    identity: str  # what tells this lake from others
+    caller: Caller = ANYONE  # who asks: the routes get a lake each, of their caller's
+
+    @property
+    def signer(self) -> Signer:
+        """With the signing keys of now."""
+        return self.signing.signer
+
+    def alone(self) -> None:
+        """Refuse what concerns the whole lake to those who have a key to a part of it.
+
+        Raises:
+            Refused: 403.
+        """
+        if self.caller.namespace is not None:
+            raise Refused(403, "this concerns all namespaces of the lake: do it where the lake runs, without a key")
 
     def base_url(self, request: Request[Any, Any, Any]) -> str:
         """What absolute URLs in an answer begin with."""
@@ -53,7 +71,8 @@ OpenLake = NamedDependency[Lake]  # how a route asks for the lake it serves
 
 
 async def check_request(request: Request[Any, Any, Any]) -> None:
-    """Refuse a request that is meant for another host, or whose JSON body is not of the type that its route declares.
+    """Refuse a request that is meant for another host, whose caller may not make it, or whose JSON body is not of the
+    type that its route declares.
 
     The framework would take a text for a number where the text can be read as one.
     """
@@ -61,6 +80,7 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname
     if hosts is not None and host not in hosts:
         raise Refused(421, f"this lake is not {host}")
+    request.state.caller = await request.app.state.lake.access.caller(request)
     field = request.route_handler.parsed_data_field
     if field is not None:
         try:
@@ -85,34 +105,6 @@ def verified(lake: Lake, request: Request[Any, Any, Any]) -> str:
     except SignatureError as error:
         raise Refused(403, str(error)) from None
 
-
-def load_signer(data: Path) -> Signer:
-    """The signer of the lake in a folder; its key is made when the lake is new.
-
-    Raises:
-        ValueError: a key that is damaged. It is not replaced: URLs that were given out would stop to hold.
-    """
-    path = data / "signing.key"
-    if not path.exists():
-        temporary = data / f".signing.{secrets.token_hex(8)}"
-        temporary.touch(mode=0o600)
-        with temporary.open("w") as file:
-            file.write(secrets.token_hex(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)  # fails where another process was faster, and then its key is the key
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
-    secret = bytes.fromhex(path.read_text())
-    if len(secret) != KEY_BYTES:
-        raise ValueError(f"{path} is damaged: it holds {len(secret)} bytes and not {KEY_BYTES}")
-    return Signer({"1": secret}, "1")
-
-
-KEY_BYTES = 32
 
 _random = secrets.token_bytes(5)
 _counter = secrets.randbelow(1 << 24)

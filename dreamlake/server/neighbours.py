@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import errno
 import time
-from hashlib import sha256
-
-from anyio import to_thread
 
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import Storage
@@ -21,10 +18,10 @@ __all__ = ["leave_mark", "other_lakes", "time_apart"]
 PREFIX = ".lakes/"
 
 
-async def leave_mark(storage: Storage, settings: Settings) -> None:
-    """Say that this lake keeps its bytes here; its signing key is there already."""
+async def leave_mark(storage: Storage, settings: Settings, identity: str) -> None:
+    """Say that this lake keeps its bytes here."""
     if settings.storage is not None:
-        key = await _mark(settings)
+        key = _mark(identity)
         if await storage.size(key) is None:
             try:
                 await storage.write(key, b"")
@@ -34,11 +31,11 @@ async def leave_mark(storage: Storage, settings: Settings) -> None:
                 # It may only read, so there is nothing of its own that could be lost.
 
 
-async def other_lakes(storage: Storage, settings: Settings) -> list[str]:
+async def other_lakes(storage: Storage, settings: Settings, identity: str) -> list[str]:
     """The marks of other lakes, at most a few; none in a folder of the lake's own."""
     if settings.storage is None:
         return []
-    own, found = await _mark(settings), []
+    own, found = _mark(identity), []
     async for mark in storage.list_objects(PREFIX):
         if mark.key != own:
             found.append(mark.key)
@@ -47,11 +44,11 @@ async def other_lakes(storage: Storage, settings: Settings) -> list[str]:
     return found
 
 
-async def time_apart(storage: Storage, settings: Settings) -> float:
+async def time_apart(storage: Storage, settings: Settings, identity: str) -> float:
     """How many seconds the storage's clock is ahead of ours; the lake's mark is written anew for that."""
     if settings.storage is None:
         return 0.0
-    key, before = await _mark(settings), time.time()
+    key, before = _mark(identity), time.time()
     await storage.write(key, b"")
     async for mark in storage.list_objects(key):
         if mark.key == key:
@@ -59,7 +56,5 @@ async def time_apart(storage: Storage, settings: Settings) -> float:
     return 0.0
 
 
-async def _mark(settings: Settings) -> str:
-    # A lake is told by its key: it is random, and moves along with the database.
-    secret = await to_thread.run_sync((settings.data / "signing.key").read_bytes)
-    return f"{PREFIX}{sha256(secret).hexdigest()[:32]}"
+def _mark(identity: str) -> str:
+    return f"{PREFIX}{identity}"

@@ -18,14 +18,17 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "api_keys",
     "assets",
     "bss_assets",
     "episodes",
     "jobs",
+    "lakes",
     "metadata",
     "namespaces",
     "nodes",
     "projects",
+    "signing_keys",
     "staged",
     "uploads",
 ]
@@ -113,6 +116,15 @@ jobs = Table(
     Index(None, "state", "created_at"),
 )
 
+# One row: what tells this lake from others that use the same storage.
+lakes = Table("lakes", metadata, Column("identity", String(32), primary_key=True))
+
+# Presigned URLs are the storage service's, and so are the keys that sign them.
+signing_keys = Table(
+    "signing_keys", metadata, Column("id", String(8), primary_key=True), Column("secret", String(64), nullable=False),
+    _created(),
+)  # fmt: skip
+
 # -- the catalog -----------------------------------------------------------------------------------------------------
 
 namespaces = Table("namespaces", metadata, _id(), Column("slug", String(100), nullable=False, unique=True), _created())
@@ -168,4 +180,17 @@ assets = Table(
     _created(),
     UniqueConstraint("node_id", "bss_id"),
     Index(None, "bss_id"),
+)
+
+# ``digest`` is the SHA-256 of a key's secret, which its holder alone has.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(8), primary_key=True),
+    Column("namespace", String(100), nullable=False, index=True),
+    Column("scope", String(8), nullable=False),
+    Column("label", String(100), nullable=False),
+    Column("digest", String(64), nullable=False),
+    _created(),
+    Column("revoked_at", Float),
 )

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from dreamlake.errors import UsageError
+from dreamlake.server.access import any_keys
 from dreamlake.server.app import create_app
+from dreamlake.server.database import Database
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import open_storage
 
@@ -30,23 +32,25 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
         ready: called with the URL when requests are answered.
 
     Raises:
-        UsageError: an address beyond this machine, which needs API keys, or one that cannot be listened on.
+        UsageError: an address beyond this machine while there is no API key, or one that cannot be listened on.
         ConfigError: the storage cannot be used.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if not _is_loopback(host):
+    alone = _is_loopback(host)
+    has_keys = asyncio.run(_check(settings))
+    if not alone and not has_keys:
         raise UsageError(
-            f"{host} can be reached from other machines, and this lake has no API keys: "
-            "serve it on 127.0.0.1, and reach it through a tunnel or a proxy that asks who is there"
+            f"{host} can be reached from other machines, and this lake has no API keys: make one with "
+            "`dreamlake keys create`, or serve it on 127.0.0.1"
         )
-    asyncio.run(_check(settings))
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}"
     public = urlsplit(settings.public_url or "").hostname
-    hosts = frozenset({"localhost", "127.0.0.1", "::1", host, *([public] if public else [])})
+    # Who has to show a key cannot be a page that has its own name lead here.
+    hosts = frozenset({"localhost", "127.0.0.1", "::1", host, *([public] if public else [])}) if alone else None
     config = uvicorn.Config(
-        create_app(replace(settings, hosts=hosts)),
+        create_app(replace(settings, hosts=hosts, keys="if there are keys" if alone else "always")),
         log_level="warning",
         timeout_graceful_shutdown=5,
         timeout_keep_alive=30,
@@ -55,11 +59,18 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
     asyncio.run(_run(_Server(config, lambda: ready(url)), listener))
 
 
-async def _check(settings: Settings) -> None:
-    """Find out what is wrong with a storage in S3 while it can still be said in one line."""
+async def _check(settings: Settings) -> bool:
+    """Find out what is wrong with a storage in S3 while it can still be said in one line; whether there are keys."""
+    settings.make_folder()
     if settings.storage is not None:
         async with open_storage(settings.storage, settings.scratch):
             pass
+    database = Database(settings.database_url)
+    try:
+        await database.open()
+        return await any_keys(database)
+    finally:
+        await database.close()
 
 
 async def _run(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -6,6 +6,7 @@ import getpass
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamlake.core.keys import WhenAsked
 from dreamlake.core.targets import slugify
 
 __all__ = ["Settings"]
@@ -26,6 +27,7 @@ class Settings:
         url_seconds: how long a presigned URL is good for.
         worker_seconds: how long one lambda may run.
         worker_memory: bytes of address space that one lambda may use.
+        keys: when a request needs an API key; the embedded lake never asks for one.
         storage: where the bytes are, as ``open_storage`` takes it; None for the folder.
     """
 
@@ -37,7 +39,13 @@ class Settings:
     url_seconds: int = 3600
     worker_seconds: float = 4 * 3600
     worker_memory: int = 8 * 1024**3
+    keys: WhenAsked = "never"
     storage: str | None = None
+
+    def make_folder(self) -> None:
+        """Make the folder, for nobody else to look into."""
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.data / "lake.db").touch(mode=0o600)  # it has secrets; SQLite gives what it makes beside it the same mode
 
     @property
     def storage_location(self) -> str:

@@ -42,6 +42,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     [
         ("UsageError", ValueError),
         ("InvalidIdError", ValueError),
+        ("InvalidKeyError", ValueError),
         ("InvalidTargetError", ValueError),
         ("FrameIndexError", IndexError),
         ("MissingExtraError", ImportError),

@@ -95,7 +95,7 @@ async def main():
     print("here", flush=True)
     sys.stdin.readline()
     async with app.lifespan():
-        print((Path(sys.argv[1]) / "signing.key").read_text(), flush=True)
+        print(app.state.lake.signer.query("GET", "/", "alice", 0), flush=True)
 asyncio.run(main())
 """
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dreamlake.server.lake import load_signer
 from tests.clips import Clip
 
-from ._lake import Client
+from ._lake import Client, opened
 
 TS = Clip(options={"preset": "veryfast", "g": "10"}, frames=30)
 
@@ -35,13 +34,13 @@ async def test_a_result_that_is_lost_is_made_again(lake_client: Client, tmp_path
     assert {**again, "updatedAt": ""} == {**meta, "updatedAt": ""}
 
 
-def test_a_damaged_signing_key_is_refused(tmp_path: Path) -> None:
-    load_signer(tmp_path)
-    assert (tmp_path / "signing.key").stat().st_mode & 0o077 == 0
-    for damaged in ("", "ab", "no hex"):
-        (tmp_path / "signing.key").write_text(damaged)
-        with pytest.raises(ValueError, match=r"damaged|hex"):
-            load_signer(tmp_path)
+async def test_nobody_else_reads_the_secrets_of_a_lake(tmp_path: Path) -> None:
+    folder = tmp_path / "lake"
+    folder.mkdir(mode=0o755)
+    async with opened(folder) as client:
+        assert client.lake.signer.query("GET", "/", "alice", 0)
+        for name in ("lake.db", "lake.db-wal", "lake.db-shm"):
+            assert (folder / name).stat().st_mode & 0o077 == 0, name
 
 
 def test_a_served_lake_answers_for_itself_only(served: str) -> None:

@@ -8,9 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from dreamlake.server.lake import load_signer
-
-from ._lake import Client
+from ._lake import Client, opened
 from ._uploads import DATA, HASH, altered, only_upload, path_and_target, problem
 
 # -- presigned URLs ------------------------------------------------------------------------------------------------
@@ -54,7 +52,7 @@ async def test_an_altered_url_is_refused(lake_client: Client) -> None:
 
 async def test_an_expired_url_is_refused(lake_client: Client) -> None:
     upload = await lake_client.begin(DATA)
-    signer = load_signer(lake_client.data)
+    signer = lake_client.lake.signer
     path, target = await path_and_target(upload)
     for expires, status in ((int(time.time()) - 1, 403), (int(time.time()) + 60, 200)):
         query = signer.query("PUT", path, "alice", expires, {"target": target})
@@ -66,14 +64,15 @@ async def test_an_expired_url_is_refused(lake_client: Client) -> None:
 async def test_a_url_of_another_lake_is_refused(lake_client: Client, tmp_path: Path) -> None:
     upload = await lake_client.begin(DATA)
     path, target = await path_and_target(upload)
-    query = load_signer(tmp_path).query("PUT", path, "alice", int(time.time()) + 60, {"target": target})
+    async with opened(tmp_path / "other") as other:
+        query = other.lake.signer.query("PUT", path, "alice", int(time.time()) + 60, {"target": target})
     problem(await lake_client.http.put(f"{path}?{query}", content=DATA), 403)
 
 
 async def test_a_signature_is_for_one_method(lake_client: Client) -> None:
     upload = await lake_client.begin(DATA)
     path, target = await path_and_target(upload)
-    query = load_signer(lake_client.data).query("GET", path, "alice", int(time.time()) + 60, {"target": target})
+    query = lake_client.lake.signer.query("GET", path, "alice", int(time.time()) + 60, {"target": target})
     problem(await lake_client.http.put(f"{path}?{query}", content=DATA), 403)
 
 

@@ -65,6 +65,7 @@ async def listing(
     cursor: FromQuery[str | None] = None,
 ) -> Page:
     """The assets of a kind in a project, in the order of their creation."""
+    lake.caller.admit(owner)
     limit = max(1, min(limit, MAX_PAGE))
     query = select(bss_assets).where(
         bss_assets.c.kind == kind.name, bss_assets.c.owner == owner, bss_assets.c.project == project
@@ -137,6 +138,8 @@ async def find_asset(lake: Lake, asset_id: str, kind: Kind | None = None) -> Ass
     query = select(bss_assets).where(bss_assets.c.id.between(asset_id, f"{asset_id}g")).limit(2)
     if kind is not None:
         query = query.where(bss_assets.c.kind == kind.name)
+    if lake.caller.namespace is not None:
+        query = query.where(bss_assets.c.owner == lake.caller.namespace)
     async with lake.database.read() as connection:
         rows = (await connection.execute(query)).all()
     if not rows:
@@ -197,7 +200,7 @@ async def _row(lake: Lake, kind: Kind, data: RegisterAsset, key: PoolKey, staged
         raise Refused(400, str(error)) from None
     if data.format is not None and f".{data.format}" not in {**kind.extensions, **kind.forced}:
         raise Refused(400, f"{data.format} is not a format of {kind.phrase}")
-    if staged is None:
+    if staged is None or not lake.caller.owns(key.owner):
         raise _unstaged(key)
     values: dict[str, Any] = {
         "kind": kind.name, "owner": data.owner, "project": data.project, "name": name, "sha256": staged.sha256,

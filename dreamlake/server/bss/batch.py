@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from litestar import Request, Router, post
 from litestar.params import JSONBody
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from dreamlake.core.kinds import IMAGE, KINDS, kind_named
 from dreamlake.core.signing import SignatureError
@@ -81,7 +81,7 @@ async def run_many(data: JSONBody[RunLambdas], lake: OpenLake) -> Success:
     wanted = [_verified(lake, url) for url in data.urls]
     async with lake.database.write() as connection:
         ids = {asset_id for asset_id, _ in wanted}
-        there = set(await connection.scalars(select(bss_assets.c.id).where(bss_assets.c.id.in_(ids))))
+        there = set(await connection.scalars(_visible(lake, select(bss_assets.c.id).where(bss_assets.c.id.in_(ids)))))
         # What is not there was deleted meanwhile.
         jobs_of = [(new_id(), asset_id, action) for asset_id, action in dict(wanted).items() if asset_id in there]
         await enqueue(connection, jobs_of)
@@ -89,7 +89,7 @@ async def run_many(data: JSONBody[RunLambdas], lake: OpenLake) -> Success:
     return Success()
 
 
-@post("/statuses", status_code=200)
+@post("/statuses", status_code=200, opt={"scope": "read"})
 async def statuses(data: JSONBody[AskStatuses], lake: OpenLake) -> Statuses:
     """How far assets are, of whatever kind; those that do not exist are left out."""
     query = (
@@ -98,7 +98,7 @@ async def statuses(data: JSONBody[AskStatuses], lake: OpenLake) -> Statuses:
         .where(bss_assets.c.id.in_(data.ids))
     )
     async with lake.database.read() as connection:
-        rows = (await connection.execute(query)).all()
+        rows = (await connection.execute(_visible(lake, query))).all()
     found = []
     for row in rows:
         without_job = "ready" if row.kind == IMAGE.name else "uploaded"
@@ -106,6 +106,12 @@ async def statuses(data: JSONBody[AskStatuses], lake: OpenLake) -> Statuses:
         progress = row.progress if status == "processing" else None
         found.append(Status(row.id, status, progress, row.error if status == "failed" else None))
     return Statuses(found)
+
+
+def _visible(lake: Lake, query: Select[Any]) -> Select[Any]:
+    """The assets among those of a query that the caller may see."""
+    namespace = lake.caller.namespace
+    return query if namespace is None else query.where(bss_assets.c.owner == namespace)
 
 
 def batch_router() -> Router:

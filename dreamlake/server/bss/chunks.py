@@ -8,6 +8,7 @@ from typing import Any
 from litestar import HttpMethod, Request, Response, route
 from litestar.params import FromPath
 
+from dreamlake.server.access import SIGNED
 from dreamlake.server.bss.objects import IMMUTABLE, object_response
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import OpenLake, verified
@@ -24,7 +25,7 @@ _TYPES = {
 }
 
 
-@route("/chunks/{name:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD])
+@route("/chunks/{name:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD], opt=SIGNED)
 async def chunk(request: Request[Any, Any, Any], lake: OpenLake, name: FromPath[str]) -> Response[Any]:
     """The bytes of one chunk."""
     verified(lake, request)

@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from dreamlake.core.kinds import KINDS
 from dreamlake.core.wire import Registered
+from dreamlake.server.access import SIGNED
 from dreamlake.server.bss.assets import current_meta, find_asset
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import OpenLake, new_id, verified
@@ -20,7 +21,7 @@ from dreamlake.server.sidecar import read_meta
 __all__ = ["trigger"]
 
 
-@post("/lambdas/{action:str}", status_code=202)
+@post("/lambdas/{action:str}", status_code=202, opt=SIGNED)
 async def trigger(request: Request[Any, Any, Any], lake: OpenLake, action: FromPath[str]) -> Registered:
     """Queue the processing of an asset. It is done once; triggering it again is harmless, and retries a failure."""
     kind = next((kind for kind in KINDS if kind.action == action), None)

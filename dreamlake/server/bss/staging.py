@@ -49,7 +49,7 @@ async def begin(lake: Lake, items: Sequence[InitUpload], base: str) -> list[Uplo
     """
     answers: dict[int, UploadStarted | Refused] = {}
     for number, item in enumerate(items):
-        if (refused := _check(item)) is not None:
+        if (refused := _check(lake, item)) is not None:
             answers[number] = refused
     checks = await lake.storage.checks_parts()
     while waiting := {number: item for number, item in enumerate(items) if number not in answers}:
@@ -80,7 +80,9 @@ async def begin(lake: Lake, items: Sequence[InitUpload], base: str) -> list[Uplo
     return [answers[number] for number in range(len(items))]
 
 
-def _check(item: InitUpload) -> Refused | None:
+def _check(lake: Lake, item: InitUpload) -> Refused | None:
+    if not lake.caller.owns(item.owner):
+        return Refused(404, f"there is no namespace {item.owner}")
     if item.owner == "chunks":
         return Refused(400, "chunks is the name of the lake's own folder, and cannot be a namespace")
     if item.sha256 is not None and not item.sha256.startswith(item.hash):
@@ -130,6 +132,7 @@ async def _joined(
     """The bytes of an upload in their place in the pool; None when it was complete already."""
     try:
         key = PoolKey.parse(item.key)
+        lake.caller.admit(key.owner)
         if row is None or not await pool.keep(lake.database, row):
             # The answer to an earlier try may have been lost: then the bytes are there.
             async with lake.database.write() as connection:

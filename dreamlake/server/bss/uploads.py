@@ -18,6 +18,7 @@ from dreamlake.core.wire import (
     UploadStarted,
     UploadTarget,
 )
+from dreamlake.server.access import SIGNED
 from dreamlake.server.bss import pool
 from dreamlake.server.bss.pool import PoolKey, UploadRow
 from dreamlake.server.bss.staging import begin, finish, parse_checksum, signed_parts
@@ -57,7 +58,9 @@ async def parts_done(
     lake: OpenLake, upload_id: Annotated[str, QueryParameter(name="uploadId")], key: FromQuery[str]
 ) -> PartsDone:
     """Which parts have come; ``expired`` when the upload is not known any more."""
-    row = await pool.find_upload(lake.database, upload_id, PoolKey.parse(key))
+    place = PoolKey.parse(key)
+    lake.caller.admit(place.owner)
+    row = await pool.find_upload(lake.database, upload_id, place)
     if row is None:
         return PartsDone(expired=True, parts=[])
     try:
@@ -89,7 +92,7 @@ async def abort(data: JSONBody[UploadTarget], lake: OpenLake) -> Success:
     return Success()
 
 
-@put("/uploads/{upload_id:str}/{number:int}", status_code=200, request_max_body_size=None)
+@put("/uploads/{upload_id:str}/{number:int}", status_code=200, request_max_body_size=None, opt=SIGNED)
 async def put_part(
     request: Request[Any, Any, Any], lake: OpenLake, upload_id: FromPath[str], number: FromPath[int]
 ) -> Response[None]:
@@ -120,7 +123,9 @@ def multipart_router() -> Router:
 
 
 async def _known(lake: Lake, data: UploadTarget) -> UploadRow:
-    row = await pool.find_upload(lake.database, data.upload_id, PoolKey.parse(data.key))
+    key = PoolKey.parse(data.key)
+    lake.caller.admit(key.owner)
+    row = await pool.find_upload(lake.database, data.upload_id, key)
     if row is None:
         raise _gone()
     return row

@@ -16,15 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import KINDS, Kind, kind_named
 from dreamlake.core.targets import check_name, join_path
-from dreamlake.core.wire import AssetCreated, AssetFound, AssetsCreated, CreateAsset, CreateAssets, Created, Me
+from dreamlake.core.wire import AssetCreated, AssetFound, AssetsCreated, CreateAsset, CreateAssets, Created
 from dreamlake.errors import UsageError
+from dreamlake.server.access import Caller
 from dreamlake.server.catalog.tree import Memo, ensure_leaf, ensure_project
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.routing import AssetKind, of_kind
 from dreamlake.server.schema import assets, bss_assets, episodes, namespaces, nodes, projects
 
-__all__ = ["catalog_routers", "me"]
+__all__ = ["catalog_routers"]
 
 _ATTRIBUTES = {field.encode_name: field.name for field in msgspec.structs.fields(CreateAsset)}
 
@@ -67,10 +68,12 @@ async def _create(
     body: Mapping[str, Any],
     memo: Memo,
 ) -> AssetCreated:
+    lake.caller.admit(data.namespace)
     name = check_name(data.name)
     bss_id = getattr(data, _ATTRIBUTES[kind.bss_field])
     if bss_id is None:
         raise Refused(400, f"{kind.bss_field} is missing: register {kind.phrase} with the storage service first")
+    await _check_owner(connection, lake.caller, data.namespace, kind, bss_id)
     extra = {key: value for key, value in body.items() if key not in _ATTRIBUTES and key != "kind"}
     project_id, episode_id = await ensure_project(connection, data.namespace, data.space, data.episode_name, memo)
     leaf = await ensure_leaf(connection, project_id, episode_id, name, kind.name, memo)
@@ -121,23 +124,27 @@ async def download_any(
     return await _find(lake, lake.base_url(request), None, namespace, space or project, episode, path)
 
 
-@get("/auth/me")
-async def me(lake: OpenLake) -> Me:
-    """Who the caller is."""
-    return Me(lake.settings.namespace)
-
-
 def catalog_routers() -> list[Router]:
     """The routes of the catalog."""
     by_kind = [
         Router(f"/assets/{kind.name}", route_handlers=[create, download], dependencies=of_kind(kind)) for kind in KINDS
     ]
-    return [*by_kind, Router("/", route_handlers=[create_many, download_any, me])]
+    return [*by_kind, Router("/", route_handlers=[create_many, download_any])]
+
+
+async def _check_owner(connection: AsyncConnection, caller: Caller, namespace: str, kind: Kind, bss_id: str) -> None:
+    """Refuse to name what is another namespace's: the answer would sign a URL for it."""
+    if caller.namespace is None:
+        return
+    query = select(bss_assets.c.id).where(bss_assets.c.id == bss_id, bss_assets.c.owner == namespace)
+    if await connection.scalar(query.where(bss_assets.c.kind == kind.name)) is None:
+        raise Refused(404, f"there is no {kind.name} {bss_id}")
 
 
 async def _find(
     lake: Lake, base: str, kind: Kind | None, namespace: str, space: str | None, episode: str | None, path: str
 ) -> AssetFound:
+    lake.caller.admit(namespace)
     if not space:
         raise Refused(400, "space is missing")
     name = check_name(join_path("/", path))

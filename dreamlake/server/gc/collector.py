@@ -43,13 +43,13 @@ async def collect(lake: Lake, *, dry_run: bool = False, now: float | None = None
     Raises:
         Refused: 409, another lake keeps its bytes in the same storage, or the storage's clock is not ours.
     """
-    if others := await other_lakes(lake.storage, lake.settings):
+    if others := await other_lakes(lake.storage, lake.settings, lake.identity):
         raise Refused(
             409,
             f"other lakes keep their bytes in the same storage ({', '.join(others)}), and nothing here says which are "
             "theirs: give each lake a prefix of its own, or delete the marks of those that are no more",
         )
-    if not dry_run and abs(apart := await time_apart(lake.storage, lake.settings)) > MAX_APART:
+    if not dry_run and abs(apart := await time_apart(lake.storage, lake.settings, lake.identity)) > MAX_APART:
         raise Refused(
             409,
             f"the storage's clock is {apart / 3600:+.1f} hours from the one here: nobody can say what is old. Set the "
