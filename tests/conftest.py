@@ -56,8 +56,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class serving:  # noqa: N801 - a context manager, used like a function
     """``dreamlake serve`` on a folder, as a process of its own."""
 
-    def __init__(self, data: Path) -> None:
-        command = [sys.executable, "-m", "dreamlake.cli", "serve", "--port", "0", "--data", str(data)]
+    def __init__(self, data: Path, port: int = 0) -> None:
+        command = [sys.executable, "-m", "dreamlake.cli", "serve", "--port", str(port), "--data", str(data)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> str:

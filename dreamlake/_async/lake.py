@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -43,10 +44,12 @@ from dreamlake.core.wire import (
     KeyMade,
     KeyPage,
     Me,
+    OrphansFound,
     PartsDone,
     Problem,
     RegisterAsset,
     Registered,
+    Repaired,
     RotateSigning,
     RunLambdas,
     SignedParts,
@@ -226,6 +229,24 @@ class AsyncLake:
     async def revoke_key(self, key_id: str) -> None:
         """End an API key."""
         await self.send("DELETE", f"{self.address.remote}/keys/{quote(key_id, safe='')}", key=True)
+
+    async def orphans(self) -> OrphansFound:
+        """Where the storage service and the catalog disagree."""
+        return await self._call("GET", f"{self.address.remote}/orphans", OrphansFound)
+
+    async def repair(self) -> Repaired:
+        """Have them agree, some at a time."""
+        return await self._call("POST", f"{self.address.remote}/orphans/repair", Repaired)
+
+    async def clock(self) -> float:
+        """What time it is at the lake, in seconds since the epoch and without a fraction.
+
+        Raises:
+            LakeUnreachableError: no answer.
+        """
+        response = await self.send("GET", f"{self.address.bss_url}/healthz")
+        said = response.headers.get("date")
+        return parsedate_to_datetime(said).timestamp() if said else time.time()
 
     async def rotate_signing(self, *, at_once: bool) -> SigningRotated:
         """Have presigned URLs signed with a new key."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -44,10 +45,12 @@ from dreamlake.core.wire import (
     KeyMade,
     KeyPage,
     Me,
+    OrphansFound,
     PartsDone,
     Problem,
     RegisterAsset,
     Registered,
+    Repaired,
     RotateSigning,
     RunLambdas,
     SignedParts,
@@ -225,6 +228,24 @@ class Lake:
     def revoke_key(self, key_id: str) -> None:
         """End an API key."""
         self.send("DELETE", f"{self.address.remote}/keys/{quote(key_id, safe='')}", key=True)
+
+    def orphans(self) -> OrphansFound:
+        """Where the storage service and the catalog disagree."""
+        return self._call("GET", f"{self.address.remote}/orphans", OrphansFound)
+
+    def repair(self) -> Repaired:
+        """Have them agree, some at a time."""
+        return self._call("POST", f"{self.address.remote}/orphans/repair", Repaired)
+
+    def clock(self) -> float:
+        """What time it is at the lake, in seconds since the epoch and without a fraction.
+
+        Raises:
+            LakeUnreachableError: no answer.
+        """
+        response = self.send("GET", f"{self.address.bss_url}/healthz")
+        said = response.headers.get("date")
+        return parsedate_to_datetime(said).timestamp() if said else time.time()
 
     def rotate_signing(self, *, at_once: bool) -> SigningRotated:
         """Have presigned URLs signed with a new key."""

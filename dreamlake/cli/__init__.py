@@ -1,4 +1,4 @@
-"""The command ``dreamlake``: upload, download, info, gc, serve, keys, login, whoami, demo.
+"""The command ``dreamlake``: upload, download, info, gc, serve, keys, login, whoami, doctor, demo.
 
 Exit status: 0 done, 1 unexpected, 2 wrong arguments, 3 the file cannot be taken, 4 not found, 5 no access, 6 no lake
 answers, 7 upload paused (run it again), 8 processing failed, 9 the lake refused or failed, 130 interrupted.
@@ -12,6 +12,7 @@ import typer
 
 from dreamlake.cli.common import EXIT_STATUS, say
 from dreamlake.cli.demo import demo
+from dreamlake.cli.doctor import doctor
 from dreamlake.cli.download import download
 from dreamlake.cli.gc import gc
 from dreamlake.cli.info import info
@@ -26,7 +27,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="Dreamlake: a video data lake.", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
-for command in (upload, download, info, gc, serve, login, whoami, demo):
+for command in (upload, download, info, gc, serve, login, whoami, doctor, demo):
     app.command()(command)
 app.add_typer(keys)
 

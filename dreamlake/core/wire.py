@@ -17,11 +17,11 @@ from dreamlake.core.parts import MAX_PARTS, CompletedPart
 __all__ = [
     "MAX_BATCH", "METAS", "AskStatuses", "AssetCreated", "AssetFound", "AssetMeta", "AssetPage", "AssetsCreated",
     "AudioMeta", "BeginUploads", "Begun", "CompleteUpload", "CreateAsset", "CreateAssets", "CreateKey", "Created",
-    "FinishUpload", "FinishUploads", "Finished", "Freed", "GcReport", "ImageMeta", "InitUpload", "KeyInfo",
-    "KeyMade", "KeyPage", "Me", "PartDone",
-    "PartsDone", "Problem", "RegisterAsset", "Registered", "RunLambdas", "SignParts", "SignedParts", "Status",
-    "Statuses", "StreamedMeta", "Success", "TrackMeta", "UploadStarted", "UploadTarget", "UploadsBegun",
-    "UploadsFinished", "VideoMeta",
+    "FinishUpload", "FinishUploads", "Finished", "Freed", "GcReport", "ImageMeta", "InitUpload", "KeyInfo", "KeyMade",
+    "KeyPage", "Me", "Orphan", "OrphansFound", "PartDone", "PartsDone", "Problem", "RegisterAsset", "Registered",
+    "Repaired", "RotateSigning", "RunLambdas", "SignParts", "SignedParts", "SigningRotated", "Status", "Statuses",
+    "StreamedMeta", "Success", "TrackMeta", "UploadStarted", "UploadTarget", "UploadsBegun", "UploadsFinished",
+    "VideoMeta",
 ]  # fmt: skip
 
 # A plain $ would let a line break through at the end.
@@ -463,6 +463,31 @@ class KeyPage(Struct, rename="camel"):
 
     items: list[KeyInfo]
     next_cursor: str | None = None
+
+
+class Orphan(Struct, rename="camel"):
+    """An asset without a name, or a name without an asset: the asset's ObjectId, and where it is or was."""
+
+    bss_id: str
+    kind: str
+    namespace: str
+    space: str
+    name: str
+
+
+class OrphansFound(Struct, rename="camel"):
+    """Where the storage service and the catalog disagree, some of each."""
+
+    unnamed: list[Orphan]
+    empty: list[Orphan]
+
+
+class Repaired(Struct, rename="camel"):
+    """How many assets were named, how many empty names were forgotten, and what could not be done."""
+
+    named: int
+    forgotten: int
+    problems: list[str]
 
 
 class RotateSigning(Struct, rename="camel"):

@@ -24,6 +24,7 @@ from dreamlake.server.bss.uploads import multipart_router, put_part
 from dreamlake.server.bss.videos import videos_router
 from dreamlake.server.catalog.assets import catalog_routers
 from dreamlake.server.catalog.keys import keys_router
+from dreamlake.server.catalog.orphans import orphans_router
 from dreamlake.server.database import Database
 from dreamlake.server.errors import EXCEPTION_HANDLERS
 from dreamlake.server.lake import Lake, check_request
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> Litestar:
             gc,
             *catalog_routers(),
             keys_router(),
+            orphans_router(),
         ],
         dependencies={"lake": Provide(lake, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,

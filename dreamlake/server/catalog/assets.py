@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -19,13 +20,13 @@ from dreamlake.core.targets import check_name, join_path
 from dreamlake.core.wire import AssetCreated, AssetFound, AssetsCreated, CreateAsset, CreateAssets, Created
 from dreamlake.errors import UsageError
 from dreamlake.server.access import Caller
-from dreamlake.server.catalog.tree import Memo, ensure_leaf, ensure_project
+from dreamlake.server.catalog.tree import Leaf, Memo, ensure_leaf, ensure_project
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.routing import AssetKind, of_kind
 from dreamlake.server.schema import assets, bss_assets, episodes, namespaces, nodes, projects
 
-__all__ = ["catalog_routers"]
+__all__ = ["Placed", "catalog_routers", "place"]
 
 _ATTRIBUTES = {field.encode_name: field.name for field in msgspec.structs.fields(CreateAsset)}
 
@@ -75,24 +76,58 @@ async def _create(
         raise Refused(400, f"{kind.bss_field} is missing: register {kind.phrase} with the storage service first")
     await _check_owner(connection, lake.caller, data.namespace, kind, bss_id)
     extra = {key: value for key, value in body.items() if key not in _ATTRIBUTES and key != "kind"}
-    project_id, episode_id = await ensure_project(connection, data.namespace, data.space, data.episode_name, memo)
+    where = (data.namespace, data.space, data.episode_name, name)
+    placed = await place(connection, kind, *where, bss_id, extra, memo)
+    url = None
+    if kind.action is not None:
+        path, query = f"/lambdas/{kind.action}", {kind.id_field: bss_id}
+        url = lake.signed_url(base, "POST", path, data.namespace, query)
+    leaf = placed.leaf
+    return AssetCreated(
+        placed.asset_id, leaf.node_id, placed.project_id, placed.episode_id, leaf.folder_id, leaf.filename, url
+    )
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An asset's record, and where it is."""
+
+    asset_id: str
+    project_id: str
+    episode_id: str | None
+    leaf: Leaf
+
+
+async def place(
+    connection: AsyncConnection,
+    kind: Kind,
+    namespace: str,
+    space: str,
+    episode: str | None,
+    name: str,
+    bss_id: str,
+    extra: Mapping[str, Any],
+    memo: Memo,
+) -> Placed:
+    """Give an asset of the storage service its place, with all that leads there; again, it becomes the newest there.
+
+    Raises:
+        Refused: 409, the place is taken by another kind.
+    """
+    project_id, episode_id = await ensure_project(connection, namespace, space, episode, memo)
     leaf = await ensure_leaf(connection, project_id, episode_id, name, kind.name, memo)
     asset_id = new_id()
     row = {
         "id": asset_id, "node_id": leaf.node_id, "bss_id": bss_id, "kind": kind.name, "folder_id": leaf.folder_id,
-        "filename": leaf.filename, "metadata": extra, "created_at": time.time(),
+        "filename": leaf.filename, "metadata": dict(extra), "created_at": time.time(),
     }  # fmt: skip
     made = await connection.execute(insert(assets).values(**row).on_conflict_do_nothing())
     if not made.rowcount:
         # Who brings an earlier version back makes it the newest one.
         there = (assets.c.node_id == leaf.node_id) & (assets.c.bss_id == bss_id)
-        await connection.execute(update(assets).where(there).values(created_at=row["created_at"], metadata=extra))
+        await connection.execute(update(assets).where(there).values(created_at=row["created_at"], metadata=dict(extra)))
         asset_id = str(await connection.scalar(select(assets.c.id).where(there)))
-    url = None
-    if kind.action is not None:
-        path, query = f"/lambdas/{kind.action}", {kind.id_field: bss_id}
-        url = lake.signed_url(base, "POST", path, data.namespace, query)
-    return AssetCreated(asset_id, leaf.node_id, project_id, episode_id, leaf.folder_id, leaf.filename, url)
+    return Placed(asset_id, project_id, episode_id, leaf)
 
 
 @get("/download")
