@@ -67,12 +67,15 @@ class Gateway:
         self._process.terminate()
         self._process.wait(10)
 
-    def client(self, connections: int = CONNECTIONS) -> Any:
-        """A client of boto3, with as many connections as threads will use."""
+    def client(self, connections: int = CONNECTIONS, *, signed: bool = False) -> Any:
+        """A client of boto3, with as many connections as threads will use; one that signs the bytes it sends too."""
         import boto3
         from botocore.config import Config
 
         config = Config(s3={"addressing_style": "path"}, max_pool_connections=connections)
+        if signed:  # a checksum of botocore's own would take the place of the signed one
+            signing = {"addressing_style": "path", "payload_signing_enabled": True}
+            config = config.merge(Config(s3=signing, request_checksum_calculation="when_required"))
         access = {"aws_access_key_id": self.key, "aws_secret_access_key": self.secret, "region_name": REGION}
         return boto3.client("s3", endpoint_url=self.url, config=config, **access)
 

@@ -4,7 +4,8 @@ Ours ends with an asset that is registered: the file is hashed before it is sent
 and the lake has compared the whole with its digest. The peers put an object into the same bucket, and rclone hashes the
 file first where it is told to keep its MD5, as it is unless told otherwise. So there are two lines: the transfer alone
 (ours from the first byte that is sent to the answer that all are there, and rclone without its MD5), and from end to
-end. All of it runs on this machine, and the server's work is part of every time.
+end. The server compares our parts with their SHA-256; s3transfer has it do that where it signs what it sends, which it
+does not by itself. All of it runs on this machine, and the server's work is part of every time.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ MIB = 1024**2
 LAKE, PEERS = "lake/", "peers/"  # what keys begin with
 LINE = 64 * 1024  # bytes of a line of a label-track
 OURS, ALONE = "dreamlake", "dreamlake, alone"
-S3TRANSFER, RCLONE, RCLONE_ALONE, HASH = "s3transfer", "rclone", "rclone, no MD5", "sha256 loop"
+S3TRANSFER, S3TRANSFER_SIGNED = "s3transfer", "s3transfer, signed"
+RCLONE, RCLONE_ALONE, HASH = "rclone", "rclone, no MD5", "sha256 loop"
 FASTER, WHOLE, KNOWN, MANY = 1.0, 0.8, 0.9, 1.0  # the goals
 
 
@@ -78,6 +80,7 @@ def _large(bench: Bench, gateway: Gateway, ours: _Ours, path: Path) -> list[Row]
     name = f"{size // MIB:,} MiB into S3"
     rows = [
         compare(f"{name}, transfer alone", MEGABYTES, size, seconds, ALONE, S3TRANSFER, FASTER),
+        compare(f"{name}, transfer alone", MEGABYTES, size, seconds, ALONE, S3TRANSFER_SIGNED),
         compare(f"{name}, transfer alone", MEGABYTES, size, seconds, ALONE, RCLONE_ALONE),
         compare(f"{name}, end to end", MEGABYTES, size, seconds, OURS, S3TRANSFER, WHOLE),
         compare(f"{name}, end to end", MEGABYTES, size, seconds, OURS, RCLONE),
@@ -95,7 +98,7 @@ def large_peers(gateway: Gateway, path: Path) -> list[Contender]:
     from boto3.s3.transfer import TransferConfig
 
     config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=PARALLEL)
-    client = gateway.client(PARALLEL)
+    client, signing = gateway.client(PARALLEL), gateway.client(PARALLEL, signed=True)
     chunks = ["--s3-chunk-size", "10M", "--s3-upload-concurrency", str(PARALLEL), "--s3-upload-cutoff", "10M"]
 
     def rclone(*options: str) -> None:
@@ -104,10 +107,11 @@ def large_peers(gateway: Gateway, path: Path) -> list[Contender]:
         command = [program("rclone"), "copy", str(path), remote, *chunks, *quiet, *options]
         subprocess.run(command, check=True, env={**os.environ, **gateway.environment})
 
-    upload = partial(client.upload_file, str(path), BUCKET, f"{PEERS}s3transfer", Config=config)
+    target = (str(path), BUCKET, f"{PEERS}s3transfer")
     empty = partial(gateway.empty, PEERS)
     return [
-        Contender(S3TRANSFER, upload, after=empty),
+        Contender(S3TRANSFER, partial(client.upload_file, *target, Config=config), after=empty),
+        Contender(S3TRANSFER_SIGNED, partial(signing.upload_file, *target, Config=config), after=empty),
         Contender(RCLONE, rclone, after=empty),
         Contender(RCLONE_ALONE, partial(rclone, "--s3-disable-checksum"), after=empty),
     ]
