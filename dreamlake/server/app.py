@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from litestar import Litestar, Request, get
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
@@ -24,16 +25,14 @@ from dreamlake.server.errors import EXCEPTION_HANDLERS
 from dreamlake.server.lake import Lake, check_request, load_signer
 from dreamlake.server.lambdas.runner import Runner
 from dreamlake.server.neighbours import leave_mark
+from dreamlake.server.operation.health import health_router, metrics_page
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import open_storage
 
+if TYPE_CHECKING:
+    from dreamlake.server.operation.metrics import Metrics
+
 __all__ = ["create_app"]
-
-
-@get("/healthz", sync_to_thread=False)
-def healthz() -> dict[str, str]:
-    """The lake is up."""
-    return {"status": "ok"}
 
 
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
@@ -42,8 +41,13 @@ def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return request.app.openapi_schema.to_schema()
 
 
-def create_app(settings: Settings) -> Litestar:
-    """The application of the lake in ``settings.data``; it opens the lake when it starts and closes it at its end."""
+def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
+    """The application of the lake in ``settings.data``; it opens the lake when it starts and closes it at its end.
+
+    Args:
+        settings: of the lake.
+        metrics: that count what it does; None for a lake that nobody asks for them.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -51,7 +55,7 @@ def create_app(settings: Settings) -> Litestar:
         async with open_storage(settings.storage_location, settings.scratch) as storage:
             database = Database(settings.database_url)
             await database.open()
-            runner = Runner(database, storage, settings)
+            runner = Runner(database, storage, settings, metrics)
             app.state.lake = Lake(settings, storage, database, load_signer(settings.data), runner)
             await leave_mark(storage, settings)
             await runner.start()
@@ -67,7 +71,8 @@ def create_app(settings: Settings) -> Litestar:
 
     app = Litestar(
         [
-            healthz,
+            health_router(),
+            metrics_page,
             openapi,
             multipart_router(),
             put_part,
@@ -86,6 +91,7 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=OpenAPIConfig("Dreamlake", "1", render_plugins=[]),
         request_max_body_size=settings.max_body_bytes,
         logging_config=None,
+        state=State({"metrics": metrics}),
     )
     return app
 
