@@ -26,6 +26,7 @@ from dreamlake.server.lake import Lake, check_request, load_signer
 from dreamlake.server.lambdas.runner import Runner
 from dreamlake.server.neighbours import leave_mark
 from dreamlake.server.operation.health import health_router, metrics_page
+from dreamlake.server.operation.transfers import Transfers
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import open_storage
 
@@ -56,7 +57,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
             database = Database(settings.database_url)
             await database.open()
             runner = Runner(database, storage, settings, metrics)
-            app.state.lake = Lake(settings, storage, database, load_signer(settings.data), runner)
+            transfers = Transfers(settings.max_transfers, metrics)
+            app.state.lake = Lake(settings, storage, database, load_signer(settings.data), runner, transfers)
             await leave_mark(storage, settings)
             await runner.start()
             try:

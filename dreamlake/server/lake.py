@@ -19,6 +19,7 @@ from dreamlake.core.signing import SignatureError, Signer
 from dreamlake.server.database import Database
 from dreamlake.server.errors import Refused
 from dreamlake.server.lambdas.runner import Runner
+from dreamlake.server.operation.transfers import Transfers
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import Storage
 
@@ -34,6 +35,7 @@ class Lake:
     database: Database
     signer: Signer
     runner: Runner
+    transfers: Transfers
 
     def base_url(self, request: Request[Any, Any, Any]) -> str:
         """What absolute URLs in an answer begin with."""
