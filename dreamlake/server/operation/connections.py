@@ -106,7 +106,8 @@ class Connection(H11Protocol):
             self._window, self._came = now, 0
 
     def _answered(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        """Whether what comes next is a head."""
+        return self.cycle is None or (self.cycle.response_complete and self.conn.their_state is not h11.SEND_BODY)
 
     def _cut(self, reason: str) -> None:
         self._metrics.cut(reason)

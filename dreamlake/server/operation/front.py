@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any
@@ -71,6 +72,10 @@ class Front:
                 await self._app(scope, watched_receive, watched_send)
             else:
                 await _answer(refused, watched_send)
+        except asyncio.CancelledError:
+            # Only a server that ends cancels a request. Passed on, it would be logged as a failure.
+            if status == CLIENT_GONE:
+                await _answer(Refused(503, "the server ends; try again", {"Retry-After": "1"}), watched_send)
         finally:
             self._running -= 1
             self._metrics.running.set(self._running)

@@ -27,7 +27,7 @@ _SECRETS = (
     re.compile(r"((?:signature|x-amz-credential|x-amz-security-token)(?:=|%3D))[^&\s\"'<>\\]+", re.IGNORECASE),
     # As in a header, in a dictionary of headers, and in a list of pairs; the scheme may stay.
     re.compile(
-        r"(authorization\\?[\"']?\s*[:=,]\s*b?\\?[\"']?(?:(?:bearer|basic|aws4-hmac-sha256)\s+)?)[^\s\"'\\)}\]]+",
+        r"(authorization\\?[\"']?\s*[:=,]\s*(?:b(?=\\?[\"']))?\\?[\"']?(?:(?:bearer|basic|aws4-hmac-sha256)\s+)?)[^\s\"'\\)}\]]+",
         re.IGNORECASE,
     ),
     re.compile(r"(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE),
