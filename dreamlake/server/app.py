@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from anyio import to_thread
-from litestar import Litestar, Request, get
+from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -25,6 +26,7 @@ from dreamlake.server.errors import EXCEPTION_HANDLERS
 from dreamlake.server.lake import Lake, check_request, load_signer
 from dreamlake.server.lambdas.runner import Runner
 from dreamlake.server.neighbours import leave_mark
+from dreamlake.server.openapi import describe
 from dreamlake.server.operation.health import health_router, metrics_page
 from dreamlake.server.operation.transfers import Transfers
 from dreamlake.server.settings import Settings
@@ -37,9 +39,12 @@ __all__ = ["create_app"]
 
 
 @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
-def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
     """What this application answers, as OpenAPI."""
-    return request.app.openapi_schema.to_schema()
+    state = request.app.state
+    if state.openapi is None:  # it takes long to write down, and never changes
+        state.openapi = msgspec.json.encode(describe(request.app))
+    return Response(state.openapi, media_type="application/json")
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
@@ -93,7 +98,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
         openapi_config=OpenAPIConfig("Dreamlake", "1", render_plugins=[]),
         request_max_body_size=settings.max_body_bytes,
         logging_config=None,
-        state=State({"metrics": metrics}),
+        state=State({"metrics": metrics, "openapi": None}),
     )
     return app
 

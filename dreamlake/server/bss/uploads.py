@@ -103,7 +103,7 @@ async def put_part(
     try:
         with lake.transfers.one_more(namespace):
             etag = await lake.storage.write_part(
-                upload_id, query["target"], number, body, parse_checksum(checksum) if checksum else None
+                upload_id, query.get("target", ""), number, body, parse_checksum(checksum) if checksum else None
             )
     except UnknownUploadError as error:
         raise Refused(404, str(error)) from None
