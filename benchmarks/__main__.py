@@ -27,6 +27,7 @@ WORKS = {  # the name, and the module; its first line is the help
     "in-place": "in_place",
     "remote": "remote",
     "memory": "memory",
+    "load": "load",
 }
 WIDTH = 150
 

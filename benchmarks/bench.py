@@ -60,13 +60,17 @@ class Bench:
 def served(data: Path, *options: str) -> Iterator[str]:
     """A lake that ``dreamlake serve`` serves in a process of its own, with more options of it; gives its URL."""
     command = [sys.executable, "-m", "dreamlake.cli", "serve", "--port", "0", "--data", str(data), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        data.with_suffix(".log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             found = re.search(r"at (http://\S+)", line)
             if found is None:
-                raise RuntimeError(f"dreamlake serve did not begin: {line or 'it said nothing'}")
+                raise RuntimeError(f"dreamlake serve did not begin: {line or data.with_suffix('.log').read_text()}")
             yield found[1]
         finally:
             process.terminate()

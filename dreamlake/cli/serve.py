@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,6 +23,15 @@ def serve(
         ),
     ] = None,
     public_url: Annotated[str | None, typer.Option(help="What URLs in answers begin with.")] = None,
+    grace: Annotated[
+        float, typer.Option(help="Seconds that requests and jobs under way have after a signal to end.", min=0)
+    ] = 10.0,
+    log_format: Annotated[
+        Literal["json", "text"] | None, typer.Option(help="Of the log on stderr [default: text on a terminal].")
+    ] = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="The least that is logged.")
+    ] = "info",
 ) -> None:
     """Serve a lake to other processes of this machine."""
     from dreamlake.config import home, storage_location
@@ -35,6 +44,8 @@ def serve(
 
     folder = (data or home() / "lake").expanduser().absolute()
     place = storage_location(storage)
-    settings = Settings(folder, public_url=public_url.rstrip("/") if public_url else None, storage=place)
+    public = public_url.rstrip("/") if public_url else None
+    settings = Settings(folder, public_url=public, storage=place, grace_seconds=grace)
     over = f" over {place}" if place else ""
-    run(settings, host, port, lambda url: typer.echo(f"dreamlake: {folder} is served at {url}{over}"))
+    said = f"dreamlake: {folder} is served at "
+    run(settings, host, port, lambda url: typer.echo(f"{said}{url}{over}"), log_format=log_format, log_level=log_level)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from dreamlake.core.keys import Scope
 from dreamlake.core.kinds import AUDIO, IMAGE, LABEL_TRACK, TEXT_TRACK, VIDEO
@@ -43,12 +43,13 @@ AssetStatus = Literal["uploaded", "processing", "ready", "failed"]
 
 
 class Problem(Struct, rename="camel"):
-    """An error as RFC 9457 problem details."""
+    """An error as RFC 9457 problem details; ``requestId`` is what the server's log calls the request."""
 
     title: str
     status: int
     detail: str
     type: str = "about:blank"
+    request_id: str | UnsetType = UNSET
 
 
 # -- uploads -------------------------------------------------------------------------------------------------------

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from anyio import to_thread
-from litestar import Litestar, Request, get
+from litestar import Litestar, Request, Response, get
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from sqlalchemy import select
@@ -30,28 +32,36 @@ from dreamlake.server.errors import EXCEPTION_HANDLERS
 from dreamlake.server.lake import Lake, check_request
 from dreamlake.server.lambdas.runner import Runner
 from dreamlake.server.neighbours import leave_mark
+from dreamlake.server.openapi import describe
+from dreamlake.server.operation.health import health_router, metrics_page
+from dreamlake.server.operation.transfers import Transfers
 from dreamlake.server.schema import lakes
 from dreamlake.server.settings import Settings
 from dreamlake.server.signingkeys import SigningKeys
 from dreamlake.server.storage import open_storage
 
+if TYPE_CHECKING:
+    from dreamlake.server.operation.metrics import Metrics
+
 __all__ = ["create_app"]
 
 
-@get("/healthz", opt=PUBLIC, sync_to_thread=False)
-def healthz() -> dict[str, str]:
-    """The lake is up."""
-    return {"status": "ok"}
-
-
 @get("/openapi.json", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
-def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
     """What this application answers, as OpenAPI."""
-    return request.app.openapi_schema.to_schema()
+    state = request.app.state
+    if state.openapi is None:  # it takes long to write down, and never changes
+        state.openapi = msgspec.json.encode(describe(request.app))
+    return Response(state.openapi, media_type="application/json")
 
 
-def create_app(settings: Settings) -> Litestar:
-    """The application of the lake in ``settings.data``; it opens the lake when it starts and closes it at its end."""
+def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
+    """The application of the lake in ``settings.data``; it opens the lake when it starts and closes it at its end.
+
+    Args:
+        settings: of the lake.
+        metrics: that count what it does; None for a lake that nobody asks for them.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -59,13 +69,14 @@ def create_app(settings: Settings) -> Litestar:
         async with open_storage(settings.storage_location, settings.scratch) as storage:
             database = Database(settings.database_url)
             await database.open()
-            runner = Runner(database, storage, settings)
+            runner = Runner(database, storage, settings, metrics)
             signing = SigningKeys(database, settings.url_seconds)
             await signing.load()
             async with database.read() as connection:
                 identity = (await connection.execute(select(lakes.c.identity))).scalar_one()
             access = Access(database, settings.keys)
-            app.state.lake = Lake(settings, storage, database, signing, runner, access, identity)
+            transfers = Transfers(settings.max_transfers, metrics)
+            app.state.lake = Lake(settings, storage, database, signing, runner, transfers, access, identity)
             learning = asyncio.create_task(signing.keep_fresh())
             await leave_mark(storage, settings, identity)
             await runner.start()
@@ -82,7 +93,8 @@ def create_app(settings: Settings) -> Litestar:
 
     app = Litestar(
         [
-            healthz,
+            health_router(),
+            metrics_page,
             openapi,
             multipart_router(),
             put_part,
@@ -103,5 +115,6 @@ def create_app(settings: Settings) -> Litestar:
         openapi_config=OpenAPIConfig("Dreamlake", "1", render_plugins=[]),
         request_max_body_size=settings.max_body_bytes,
         logging_config=None,
+        state=State({"metrics": metrics, "openapi": None}),
     )
     return app

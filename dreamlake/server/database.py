@@ -6,6 +6,7 @@ one that has read cannot be refused when it comes to write.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = ["HEAD", "Database"]
 
 HEAD = "0003"  # the newest migration
 BUSY_SECONDS = 60.0
+READERS = 5  # at once: as many connections as the pool keeps; more would be opened and closed for every request
 
 
 class Database:
@@ -30,6 +32,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._engine = _create_engine(url)
+        self._readers = asyncio.Semaphore(READERS)
 
     async def open(self) -> None:
         """Apply the migrations that the database lacks; several processes may do so at once."""
@@ -42,7 +45,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads, and never waits for writers."""
-        async with self._engine.connect() as connection:
+        async with self._readers, self._engine.connect() as connection:
             await connection.execution_options(dreamlake_reads=True)
             yield connection
 

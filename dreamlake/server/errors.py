@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from msgspec import UNSET
 
 from dreamlake.core.wire import Problem
 from dreamlake.errors import UsageError
+from dreamlake.server.operation.logs import request_id
 from dreamlake.server.storage.base import StorageDown
 
 __all__ = ["EXCEPTION_HANDLERS", "Refused"]
@@ -36,12 +38,14 @@ class Refused(Exception):
 
     @property
     def problem(self) -> Problem:
-        """What its body says."""
-        return Problem(title=HTTPStatus(self.status).phrase, status=self.status, detail=self.detail)
+        """What its body says; of a failure of ours, which line of the log says more."""
+        known = request_id.get() if self.status >= 500 else None
+        title = HTTPStatus(self.status).phrase
+        return Problem(title=title, status=self.status, detail=self.detail, request_id=known or UNSET)
 
 
 def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[bytes]:
-    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    problem = Refused(status, detail).problem
     return Response(
         msgspec.json.encode(problem), status_code=status, media_type="application/problem+json", headers=headers
     )
@@ -63,17 +67,24 @@ def _http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
 
 def _storage(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    _count(request)
     return _problem(507, f"the lake's storage failed: {error.strerror or error}")
 
 
 def _down(request: Request[Any, Any, Any], error: StorageDown) -> Response[bytes]:
     log.error("%s %s failed: %s", request.method, request.url.path, error.strerror or error)
+    _count(request)
     return _problem(503, f"the lake's storage failed: {error.strerror or error}", {"Retry-After": "1"})
 
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _problem(500, "the lake failed to answer this request; its log says why")
+
+
+def _count(request: Request[Any, Any, Any]) -> None:
+    if (metrics := request.app.state.metrics) is not None:
+        metrics.storage_failed()
 
 
 EXCEPTION_HANDLERS: Any = {

@@ -19,6 +19,7 @@ from dreamlake.server.access import ANYONE, Access, Caller
 from dreamlake.server.database import Database
 from dreamlake.server.errors import Refused
 from dreamlake.server.lambdas.runner import Runner
+from dreamlake.server.operation.transfers import Transfers
 from dreamlake.server.settings import Settings
 from dreamlake.server.signingkeys import SigningKeys
 from dreamlake.server.storage import Storage
@@ -35,6 +36,7 @@ class Lake:
     database: Database
     signing: SigningKeys
     runner: Runner
+    transfers: Transfers
     access: Access
     identity: str  # what tells this lake from others
     caller: Caller = ANYONE  # who asks: the routes get a lake each, of their caller's

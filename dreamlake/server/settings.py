@@ -29,6 +29,20 @@ class Settings:
         worker_memory: bytes of address space that one lambda may use.
         keys: when a request needs an API key; the embedded lake never asks for one.
         storage: where the bytes are, as ``open_storage`` takes it; None for the folder.
+        grace_seconds: that requests and jobs under way are given when the lake closes.
+        min_free_bytes: of the disk, with less of which the lake is not ready.
+        max_requests: that are answered at once.
+        max_connections: that are open at once.
+        max_url_bytes: the longest path and query.
+        max_header_bytes: the names and values of a request's header fields.
+        max_headers: the number of them.
+        max_transfers: parts that one namespace may send through the lake at once.
+        max_uploads: uploads that one namespace may have under way.
+        head_seconds: within which a request's head has to come.
+        body_seconds: over which the rate of a request's body is measured.
+        body_rate: bytes per second that a body has to come at.
+        stall_seconds: after which a client that takes nothing of its answer is cut off.
+        idle_seconds: that a connection is kept open between two requests.
     """
 
     data: Path
@@ -41,6 +55,20 @@ class Settings:
     worker_memory: int = 8 * 1024**3
     keys: WhenAsked = "never"
     storage: str | None = None
+    grace_seconds: float = 0.0
+    min_free_bytes: int = 256 * 1024**2
+    max_requests: int = 1000
+    max_connections: int = 4000
+    max_url_bytes: int = 8 * 1024
+    max_header_bytes: int = 16 * 1024
+    max_headers: int = 100
+    max_transfers: int = 64
+    max_uploads: int = 10_000
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    body_rate: int = 500
+    stall_seconds: float = 60.0
+    idle_seconds: float = 30.0
 
     def make_folder(self) -> None:
         """Make the folder, for nobody else to look into."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,8 @@ from dreamlake.core.wire import METAS, AssetMeta, AssetStatus, StreamedMeta
 from dreamlake.server.storage import Storage
 
 __all__ = [
-    "Asset", "chunk_key", "read_meta", "remove_objects", "staging_key", "timestamp", "update_meta", "write_meta",
+    "Asset", "chunk_key", "parse_meta", "read_meta", "read_metas", "remove_objects", "staging_key", "timestamp",
+    "update_meta", "write_meta",
 ]  # fmt: skip
 
 
@@ -82,10 +84,19 @@ def new_meta(asset: Asset) -> AssetMeta:
 
 async def read_meta(storage: Storage, asset: Asset) -> AssetMeta:
     """The sidecar; what registration knows until the first job has written one."""
-    try:
-        return msgspec.json.decode(await storage.read(asset.key("meta.json")), type=METAS[asset.kind])
-    except FileNotFoundError:
-        return new_meta(asset)
+    [meta] = await read_metas(storage, [asset])
+    return meta
+
+
+async def read_metas(storage: Storage, assets: Sequence[Asset]) -> list[AssetMeta]:
+    """The sidecars of many assets, in order."""
+    found = await storage.read_many([asset.key("meta.json") for asset in assets])
+    return [parse_meta(asset, data) for asset, data in zip(assets, found, strict=True)]
+
+
+def parse_meta(asset: Asset, data: bytes | None) -> AssetMeta:
+    """The sidecar as it was read; None where there is none."""
+    return new_meta(asset) if data is None else msgspec.json.decode(data, type=METAS[asset.kind])
 
 
 async def write_meta(storage: Storage, asset: Asset, meta: AssetMeta) -> None:

@@ -23,7 +23,7 @@ from tests.recordings import make_image
 
 from ._lake import Client, opened
 
-OPEN = {"/healthz", "/openapi.json"}
+OPEN = {"/healthz", "/readyz", "/openapi.json"}
 DATA = b'{"ts": 0, "dt": 1}\n'
 NOWHERE = "0" * 24
 
@@ -190,7 +190,7 @@ async def test_what_is_open(closed: Closed) -> None:
 
 READING = {("POST", "/batch/statuses")}
 GOVERNING = {("GET", "/keys"), ("HEAD", "/keys"), ("POST", "/keys"), ("DELETE", "/keys/{key_id:str}")}
-GOVERNING |= {("POST", "/keys/signing"), ("POST", "/gc")}
+GOVERNING |= {("POST", "/keys/signing"), ("POST", "/gc"), ("GET", "/metrics"), ("HEAD", "/metrics")}
 
 
 async def test_what_a_scope_does_not_reach(closed: Closed) -> None:

@@ -26,10 +26,10 @@ from dreamlake.server.bss.objects import object_response
 from dreamlake.server.bss.pool import PoolKey, Verified, find_staged, use
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
-from dreamlake.server.lambdas.jobs import job_state
+from dreamlake.server.lambdas.jobs import JobState, job_states
 from dreamlake.server.routing import AssetKind, of_kind
 from dreamlake.server.schema import bss_assets
-from dreamlake.server.sidecar import Asset, read_meta, remove_objects, update_meta
+from dreamlake.server.sidecar import Asset, read_metas, remove_objects, update_meta
 
 if TYPE_CHECKING:
     from dreamlake.media.images import ImageFacts
@@ -74,8 +74,9 @@ async def listing(
         query = query.where(bss_assets.c.id > cursor)
     async with lake.database.read() as connection:
         rows = (await connection.execute(query.order_by(bss_assets.c.id).limit(limit + 1))).all()
-    assets = [Asset(**row._mapping) for row in rows[:limit]]
-    items = [await current_meta(lake, asset) for asset in assets]
+        assets = [Asset(**row._mapping) for row in rows[:limit]]
+        states = await job_states(connection, [asset.id for asset in assets])
+    items = await _metas(lake, assets, states)
     return AssetPage(items, assets[-1].id if len(rows) > limit else None)
 
 
@@ -249,11 +250,18 @@ def _identity(values: Mapping[str, Any]) -> tuple[Any, ...]:
 async def current_meta(lake: Lake, asset: Asset) -> AssetMeta:
     """The sidecar as it is now: while a job is under way the queue knows more than the file."""
     async with lake.database.read() as connection:
-        state = await job_state(connection, asset.id)
-    meta = await read_meta(lake.storage, asset)
-    if state is not None and state.state in ("queued", "running"):
-        meta.status, meta.progress, meta.error = "processing", state.progress, None
+        states = await job_states(connection, [asset.id])
+    [meta] = await _metas(lake, [asset], states)
     return meta
+
+
+async def _metas(lake: Lake, assets: Sequence[Asset], states: Mapping[str, JobState]) -> list[AssetMeta]:
+    metas = await read_metas(lake.storage, assets)
+    for meta in metas:
+        state = states.get(meta.id)
+        if state is not None and state.state in ("queued", "running"):
+            meta.status, meta.progress, meta.error = "processing", state.progress, None
+    return metas
 
 
 async def _image_facts(lake: Lake, asset: Asset) -> ImageFacts:

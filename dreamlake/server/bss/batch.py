@@ -85,7 +85,7 @@ async def run_many(data: JSONBody[RunLambdas], lake: OpenLake) -> Success:
         # What is not there was deleted meanwhile.
         jobs_of = [(new_id(), asset_id, action) for asset_id, action in dict(wanted).items() if asset_id in there]
         await enqueue(connection, jobs_of)
-    await lake.runner.wake()
+    await lake.runner.wake(there)
     return Success()
 
 

@@ -39,7 +39,7 @@ async def trigger(request: Request[Any, Any, Any], lake: OpenLake, action: FromP
     again = (await read_meta(lake.storage, asset)).status != "ready"
     async with lake.database.write() as connection:
         await enqueue(connection, [(new_id(), asset.id, action)], again=again)
-    await lake.runner.wake()
+    await lake.runner.wake([asset.id])
     return Registered(asset.id, (await current_meta(lake, asset)).status)
 
 

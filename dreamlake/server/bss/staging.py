@@ -19,7 +19,7 @@ from functools import partial
 from hashlib import sha256
 from weakref import WeakValueDictionary
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from dreamlake.core.parts import HASH_DIGITS
 from dreamlake.core.wire import CompleteUpload, InitUpload, UploadStarted
@@ -48,8 +48,9 @@ async def begin(lake: Lake, items: Sequence[InitUpload], base: str) -> list[Uplo
         What became of each; one that is refused does not hold up the others.
     """
     answers: dict[int, UploadStarted | Refused] = {}
+    busy = await _busy(lake, {item.owner for item in items})
     for number, item in enumerate(items):
-        if (refused := _check(lake, item)) is not None:
+        if (refused := _check(lake, item) or busy.get(item.owner)) is not None:
             answers[number] = refused
     checks = await lake.storage.checks_parts()
     while waiting := {number: item for number, item in enumerate(items) if number not in answers}:
@@ -78,6 +79,16 @@ async def begin(lake: Lake, items: Sequence[InitUpload], base: str) -> list[Uplo
             else:  # somebody has promised that name to other bytes meanwhile, or staged the same
                 await lake.storage.abort_upload(row.storage_id, row.target)
     return [answers[number] for number in range(len(items))]
+
+
+async def _busy(lake: Lake, owners: set[str]) -> dict[str, Refused]:
+    """The namespaces that have begun more than they finish."""
+    most = lake.settings.max_uploads
+    query = select(uploads.c.owner).where(uploads.c.owner.in_(owners)).group_by(uploads.c.owner)
+    async with lake.database.read() as connection:
+        found = (await connection.scalars(query.having(func.count() >= most))).all()
+    detail = "has {} uploads under way: finish or abort some, or have gc forget what was given up".format
+    return {owner: Refused(429, f"{owner} {detail(most)}", {"Retry-After": "60"}) for owner in found}
 
 
 def _check(lake: Lake, item: InitUpload) -> Refused | None:

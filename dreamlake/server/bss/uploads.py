@@ -97,16 +97,17 @@ async def put_part(
     request: Request[Any, Any, Any], lake: OpenLake, upload_id: FromPath[str], number: FromPath[int]
 ) -> Response[None]:
     """The bytes of one part, to a presigned URL of a storage that is reached through the lake alone."""
-    verified(lake, request)
+    namespace = verified(lake, request)
     query = request.query_params
     if int(request.headers.get("content-length") or 0) > lake.settings.max_part_bytes:
         raise Refused(413, f"a part has at most {lake.settings.max_part_bytes} bytes")
     checksum = query.get("sha256")
     body = _limited(request, lake.settings.max_part_bytes)
     try:
-        etag = await lake.storage.write_part(
-            upload_id, query["target"], number, body, parse_checksum(checksum) if checksum else None
-        )
+        with lake.transfers.one_more(namespace):
+            etag = await lake.storage.write_part(
+                upload_id, query.get("target", ""), number, body, parse_checksum(checksum) if checksum else None
+            )
     except UnknownUploadError as error:
         raise Refused(404, str(error)) from None
     except StorageError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from typing import Any
 
 from litestar import HttpMethod, Request, Response, Router, route
@@ -15,12 +16,13 @@ from dreamlake.server.bss.assets import find_asset
 from dreamlake.server.bss.objects import object_response
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import OpenLake
-from dreamlake.server.sidecar import read_meta
+from dreamlake.server.sidecar import parse_meta
 
 __all__ = ["videos_router"]
 
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 WORTH_PACKING = 8192  # bytes
+_NAME = re.compile(r"([0-9a-f]{16,64})\.m3u8")
 
 
 @route("/{asset_id:str}/stream/{name:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD])
@@ -29,14 +31,16 @@ async def playlist(
 ) -> Response[bytes]:
     """The HLS playlist, its chunks as absolute signed URLs."""
     asset = await find_asset(lake, asset_id, VIDEO)
-    meta = await read_meta(lake.storage, asset)
-    streams = meta.streams if isinstance(meta, StreamedMeta) else []
-    digest, _, extension = name.partition(".")
-    if extension != "m3u8" or digest not in streams:
+    text = None
+    if (match := _NAME.fullmatch(name)) is not None:
+        sidecar, text = await lake.storage.read_many([asset.key("meta.json"), asset.key(f"stream/{name}")])
+        meta = parse_meta(asset, sidecar)
+        if not isinstance(meta, StreamedMeta) or match[1] not in meta.streams:
+            text = None
+    if text is None:
         raise Refused(404, f"video {asset_id} has no stream {name}")
-    text = (await lake.storage.read(asset.key(f"stream/{name}"))).decode()
     base = lake.base_url(request)
-    signed = rewrite_uris(text, lambda key: lake.signed_url(base, "GET", f"/{key}", asset.owner))
+    signed = rewrite_uris(text.decode(), lambda key: lake.signed_url(base, "GET", f"/{key}", asset.owner))
     headers = {"Cache-Control": "private, max-age=60", "Vary": "Accept-Encoding"}
     content = signed.encode()
     if len(content) > WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):

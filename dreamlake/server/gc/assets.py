@@ -18,7 +18,7 @@ from dreamlake.core.wire import METAS, AssetMeta, Freed, StreamedMeta
 from dreamlake.errors import MediaError
 from dreamlake.server.gate import chunk_gate
 from dreamlake.server.gc.run import PAGE, Run, pages
-from dreamlake.server.lambdas.jobs import is_deleted, job_state
+from dreamlake.server.lambdas.jobs import is_deleted, job_states
 from dreamlake.server.schema import bss_assets
 from dreamlake.server.sidecar import Asset
 from dreamlake.server.storage import Listed, StorageError
@@ -66,7 +66,7 @@ async def _mark(run: Run, asset: Asset) -> None:
 async def _mark_streams(run: Run, asset: Asset) -> None:
     storage = run.lake.storage
     async with run.lake.database.read() as connection:
-        state = await job_state(connection, asset.id)
+        state = (await job_states(connection, [asset.id])).get(asset.id)
     try:
         data = await storage.read(asset.key("meta.json"))
     except FileNotFoundError:

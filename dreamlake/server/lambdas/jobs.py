@@ -16,7 +16,7 @@ from dreamlake.server.schema import bss_assets, jobs
 from dreamlake.server.sidecar import Asset
 
 __all__ = [
-    "Claim", "JobState", "claim", "enqueue", "finish", "give_back", "is_deleted", "job_state", "keep", "pending",
+    "Claim", "JobState", "claim", "enqueue", "finish", "give_back", "is_deleted", "job_states", "keep", "pending",
     "release",
 ]  # fmt: skip
 
@@ -136,16 +136,14 @@ async def pending(database: Database) -> bool:
         return found.first() is not None
 
 
-async def job_state(connection: AsyncConnection, asset_id: str) -> JobState | None:
-    """How far the newest job of an asset is."""
+async def job_states(connection: AsyncConnection, asset_ids: Sequence[str]) -> dict[str, JobState]:
+    """How far the newest jobs of assets are, of those that have any."""
     rows = await connection.execute(
-        select(jobs.c.state, jobs.c.progress)
-        .where(jobs.c.asset_id == asset_id)
-        .order_by(jobs.c.created_at.desc())
-        .limit(1)
+        select(jobs.c.asset_id, jobs.c.state, jobs.c.progress)
+        .where(jobs.c.asset_id.in_(asset_ids))
+        .order_by(jobs.c.created_at)
     )
-    row = rows.first()
-    return None if row is None else JobState(row.state, row.progress)
+    return {row.asset_id: JobState(row.state, row.progress) for row in rows}
 
 
 async def _change(database: Database, job_id: str, holder: str, **values: object) -> bool:

@@ -11,8 +11,11 @@ import logging
 import os
 import sys
 import time
+from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,9 +24,13 @@ from dreamlake.server.lambdas import jobs
 from dreamlake.server.lambdas.jobs import Claim
 from dreamlake.server.lambdas.leases import LEASE_SECONDS, new_holder, retire
 from dreamlake.server.lambdas.worker import Event, Task
+from dreamlake.server.operation.logs import request_id
 from dreamlake.server.settings import Settings
 from dreamlake.server.sidecar import remove_objects, update_meta
 from dreamlake.server.storage import Storage
+
+if TYPE_CHECKING:
+    from dreamlake.server.operation.metrics import Metrics
 
 __all__ = ["Runner"]
 
@@ -35,15 +42,21 @@ REST_SECONDS = 15.0  # while nothing is known to be unfinished
 IDLE_SECONDS = 30.0
 PATIENCE_SECONDS = 24 * 3600.0  # for a storage that is down
 KEEP_SECONDS = 0.25
+ASKED_FOR = 10_000  # jobs of which it is known which request has asked for them
 
 
 class Runner:
     """Executes the jobs of one lake while it is open."""
 
-    def __init__(self, database: Database, storage: Storage, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, storage: Storage, settings: Settings, metrics: Metrics | None = None
+    ) -> None:
         self._database = database
         self._storage = storage
         self._settings = settings
+        self._metrics = metrics
+        self._end_by: float | None = None  # when a lake that closes waits for jobs no longer
+        self._asked_for: OrderedDict[str, str] = OrderedDict()  # the asset, and the id of the request
         self._holder = new_holder()
         self._wake = [asyncio.Event() for _ in range(SLOTS)]
         self._slots: list[asyncio.Task[None]] = []
@@ -53,8 +66,23 @@ class Runner:
         """Begin to work, first on what earlier lakes have left."""
         self._slots = [asyncio.create_task(self._work(*slot)) for slot in zip(self._workers, self._wake, strict=True)]
 
+    @property
+    def alive(self) -> bool:
+        """Whether jobs are executed."""
+        return self._end_by is None and not any(slot.done() for slot in self._slots)
+
+    def drain(self) -> None:
+        """Begin no more jobs; those under way are given the grace that the settings grant, from now on."""
+        if self._end_by is None:
+            self._end_by = time.monotonic() + self._settings.grace_seconds
+            for wake in self._wake:
+                wake.set()
+
     async def stop(self) -> None:
-        """End the workers, and give back what was not finished."""
+        """End the workers, and give back what was not finished when the grace is over."""
+        self.drain()
+        if self._slots and self._end_by is not None:
+            await asyncio.wait(self._slots, timeout=max(0.0, self._end_by - time.monotonic()))
         for slot in self._slots:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
@@ -67,8 +95,12 @@ class Runner:
             # At the interpreter's end no thread begins any more. The next lake sees that this process is gone.
             log.debug("leases were not given back", exc_info=True)
 
-    async def wake(self) -> None:
-        """There is a new job."""
+    async def wake(self, assets: Iterable[str] = ()) -> None:
+        """There are new jobs, for these assets."""
+        if (known := request_id.get()) is not None:
+            self._asked_for.update(dict.fromkeys(assets, known))
+            while len(self._asked_for) > ASKED_FOR:
+                self._asked_for.popitem(last=False)
         for wake in self._wake:
             wake.set()
 
@@ -78,7 +110,7 @@ class Runner:
 
     async def _work(self, worker: _Worker, wake: asyncio.Event) -> None:
         busy = False
-        while True:
+        while self._end_by is None:
             wake.clear()  # before the queue is read: a job that comes after that is not slept through
             try:
                 if busy or await jobs.pending(self._database):  # a claim takes the lock of all writers
@@ -96,6 +128,22 @@ class Runner:
                 await asyncio.wait_for(wake.wait(), POLL_SECONDS if unfinished else REST_SECONDS)
 
     async def _execute(self, worker: _Worker, claim: Claim) -> None:
+        # The slot's own task goes on: what it logs next belongs to another request, or to none.
+        token = request_id.set(self._asked_for.pop(claim.asset.id, None))
+        begun = time.monotonic()
+        state = "released"
+        try:
+            state = await self._try(worker, claim)
+        finally:
+            seconds = time.monotonic() - begun
+            said = {"action": claim.action, "asset": claim.asset.id, "state": state, "ms": round(seconds * 1000, 1)}
+            log.info("%s of %s: %s after %.1f s", claim.action, claim.asset.id, state, seconds, extra=said)
+            if self._metrics is not None:
+                self._metrics.job(claim.action, state, seconds)
+            request_id.reset(token)
+
+    async def _try(self, worker: _Worker, claim: Claim) -> str:
+        """Execute a job once; what became of it."""
         if claim.exhausted:
             event = Event("refused", error=claim.error or "its process ended every time it was tried")
         else:
@@ -110,7 +158,7 @@ class Runner:
             log.warning("%s of %s waits for the storage: %s", claim.action, claim.asset.id, event.error)
             await jobs.give_back(self._database, claim.id, self._holder)
             await asyncio.sleep(POLL_SECONDS)
-            return
+            return "waiting"
         retry = event.state in ("failed", "down") and claim.attempts < jobs.MAX_ATTEMPTS
         if event.error is not None:
             log.warning("%s of %s: %s", claim.action, claim.asset.id, event.error)
@@ -119,6 +167,7 @@ class Runner:
         ours = await jobs.finish(self._database, claim.id, self._holder, event.error, retry=retry)
         if not ours and await jobs.is_deleted(self._database, claim.asset.id):
             await remove_objects(self._storage, claim.asset)  # the job has written them after they were deleted
+        return "done" if event.error is None else "retried" if retry else "failed"
 
     async def _keep(self, worker: _Worker, claim: Claim) -> None:
         """Say how far the job is, and keep its lease."""

@@ -98,6 +98,9 @@ class Storage(Protocol):
     async def read(self, key: str) -> bytes:
         """A small object, whole. Raises FileNotFoundError."""
 
+    async def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Small objects, whole and in order; None for those that are not there."""
+
     def stream(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """The bytes [start, stop) of an object, in pieces of bounded size. Raises FileNotFoundError."""
 

@@ -105,6 +105,19 @@ class LocalStorage:
     async def read(self, key: str) -> bytes:
         return await to_thread.run_sync(self._path(key).read_bytes)
 
+    async def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        def read() -> list[bytes | None]:
+            found: list[bytes | None] = []
+            for path in paths:
+                try:
+                    found.append(path.read_bytes())
+                except FileNotFoundError:
+                    found.append(None)
+            return found
+
+        paths = [self._path(key) for key in keys]
+        return await to_thread.run_sync(read)  # a thread for each would cost more than the reading
+
     async def stream(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         file = await to_thread.run_sync(partial(open, self._path(key), "rb"))
         try:

@@ -8,7 +8,7 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -22,7 +22,7 @@ from anyio import to_thread
 from dreamlake.core.parts import part_size_for, plan_parts
 from dreamlake.server.storage.base import Listed, StorageDown
 from dreamlake.server.storage.s3client import Bucket, S3Refusal, failures
-from dreamlake.server.taskpool import TaskPool
+from dreamlake.server.taskpool import TaskPool, run_all
 
 __all__ = ["S3Objects"]
 
@@ -64,6 +64,15 @@ class S3Objects(Bucket):
             async with answer["Body"] as body:
                 data: bytes = await body.read()
         return data
+
+    async def read_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return await run_all([partial(self._read_if_there, key) for key in keys])
+
+    async def _read_if_there(self, key: str) -> bytes | None:
+        try:
+            return await self.read(key)
+        except FileNotFoundError:
+            return None
 
     async def stream(self, key: str, start: int, stop: int) -> AsyncIterator[bytes]:
         etag, failed = None, 0
