@@ -18,7 +18,7 @@ from dreamlake.server.bss.gc import gc
 from dreamlake.server.bss.lambdas import trigger
 from dreamlake.server.bss.uploads import multipart_router, put_part
 from dreamlake.server.bss.videos import videos_router
-from dreamlake.server.catalog.assets import catalog_routers
+from dreamlake.server.catalog.routers import catalog_routers
 from dreamlake.server.database import Database
 from dreamlake.server.errors import EXCEPTION_HANDLERS
 from dreamlake.server.lake import Lake, check_request, load_signer

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 __all__ = ["HEAD", "Database"]
 
-HEAD = "0002"  # the newest migration
+HEAD = "0004"  # the newest migration
 BUSY_SECONDS = 60.0
 
 
