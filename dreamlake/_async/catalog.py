@@ -13,7 +13,7 @@ from dreamlake.core.entries import Entry
 from dreamlake.core.kinds import KINDS, Kind
 from dreamlake.core.prefix import Place, resolve_name
 from dreamlake.core.targets import DEFAULT_SPACE, Space, asset_name, is_target, join_path, parse_folder
-from dreamlake.core.wirecatalog import EPISODE, FOLDER, AssetItems, MoveNode, NamedItems, Node, Nodes
+from dreamlake.core.wirecatalog import EPISODE, FOLDER, AssetItem, AssetItems, MoveNode, NamedItems, Node, Nodes
 from dreamlake.errors import InvalidTargetError, NotFoundError, UsageError
 
 __all__ = ["AsyncCatalog", "delete", "find", "info_of", "ls", "move"]
@@ -232,15 +232,34 @@ class AsyncCatalog(AsyncLake):
         Raises:
             UsageError: it has several, or none.
         """
-        meta = await asset.metadata()
-        query = {"namespace": meta.owner, "space": meta.project, "bssId": asset.object_id, "limit": "3"}
-        found = (await self._call("GET", f"{self.address.remote}/assets", AssetItems, query=query)).items
+        found = await self._names(asset, 10)
         if len(found) == 1:
             return await self.node(found[0].node_id)
         if not found:
             raise UsageError(f"{asset.id} has no name in the catalog")
-        names = ", ".join(f"{f'{one.episode}/' if one.episode else '/'}{one.name}" for one in found)
-        raise UsageError(f"{asset.id} has several names, and one of them is wanted: {names}")
+        raise UsageError(f"{asset.id} has several names, and one of them is wanted: {', '.join(map(_path, found))}")
+
+    async def names_of(self, asset: AsyncAsset) -> list[str]:
+        """The names of an asset in its space, with the episodes before them; the first 100."""
+        return [_path(item) for item in await self._names(asset, 100)]
+
+    async def _names(self, asset: AsyncAsset, limit: int) -> list[AssetItem]:
+        meta = await asset.metadata()
+        query = {"namespace": meta.owner, "space": meta.project, "bssId": asset.object_id, "limit": str(limit)}
+        return (await self._call("GET", f"{self.address.remote}/assets", AssetItems, query=query)).items
+
+    async def spaces(self, namespace: str | None) -> AsyncIterator[tuple[str, str]]:
+        """The spaces of a namespace, or of your own, each with its namespace."""
+        owner = namespace or (await self.me()).namespace
+        query = {"limit": str(PAGE)}
+        while True:
+            url = f"{self.address.remote}/namespaces/{owner}/spaces"
+            page = await self._call("GET", url, NamedItems, query=query)
+            for space in page.items:
+                yield owner, space.name
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
 
     async def move_node(self, node_id: str, body: MoveNode) -> Node:
         """Give a node another path."""
@@ -296,6 +315,10 @@ def _destination(node: Node, to: str) -> tuple[str, str | None]:
     if (space.namespace or node.namespace, space.space) != (node.namespace, node.space):
         raise InvalidTargetError(f"{to!r} is in another space: what is in {node.namespace}@{node.space} stays in it")
     return resolve_name(to).folder, space.episode or ""
+
+
+def _path(item: AssetItem) -> str:
+    return item.name if item.episode is None else f"{item.episode}/{item.name}"
 
 
 def _check_kind(kind: str | None) -> None:
