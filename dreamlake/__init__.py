@@ -8,8 +8,23 @@
 This is the blocking API; ``import dreamlake.aio as adl`` has the same names to be awaited.
 """
 
-from dreamlake._sync import Asset, Video, VideoArray, close, download, load, load_video, upload, upload_many
+from dreamlake._sync import (
+    Asset,
+    Video,
+    VideoArray,
+    close,
+    delete,
+    download,
+    find,
+    load,
+    load_video,
+    ls,
+    move,
+    upload,
+    upload_many,
+)
 from dreamlake.config import connect
+from dreamlake.core.entries import Entry
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
 from dreamlake.core.uploads import UploadReport, UploadResult
@@ -20,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Asset",
     "DreamlakeError",
+    "Entry",
     "Prefix",
     "UploadEvent",
     "UploadReport",
@@ -28,9 +44,13 @@ __all__ = [
     "VideoArray",
     "close",
     "connect",
+    "delete",
     "download",
+    "find",
     "load",
     "load_video",
+    "ls",
+    "move",
     "upload",
     "upload_many",
 ]

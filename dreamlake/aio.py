@@ -11,13 +11,18 @@ from dreamlake._async import (
     AsyncVideo,
     AsyncVideoArray,
     close,
+    delete,
     download,
+    find,
     load,
     load_video,
+    ls,
+    move,
     upload,
     upload_many,
 )
 from dreamlake.config import connect
+from dreamlake.core.entries import Entry
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
 from dreamlake.core.uploads import UploadReport, UploadResult
@@ -28,18 +33,26 @@ __all__ = [
     "AsyncVideo",
     "AsyncVideoArray",
     "DreamlakeError",
+    "Entry",
     "Prefix",
     "UploadEvent",
     "UploadReport",
     "UploadResult",
     "close",
     "connect",
+    "delete",
     "download",
+    "find",
     "load",
     "load_video",
+    "ls",
+    "move",
     "upload",
     "upload_many",
 ]
 
-for _definition in (AsyncAsset, AsyncVideo, AsyncVideoArray, close, download, load, load_video, upload, upload_many):
+for _definition in (
+    AsyncAsset, AsyncVideo, AsyncVideoArray, close, delete, download, find, load, load_video, ls, move, upload,
+    upload_many,
+):  # fmt: skip
     _definition.__module__ = __name__

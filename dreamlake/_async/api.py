@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 from dreamlake._async._runtime import close_clients, offload
+from dreamlake._async.asset import meant_in_lake
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.sources import AsyncFileSource, AsyncLakeSource, AsyncSource
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
-from dreamlake.core.kinds import VIDEO
+from dreamlake.core.kinds import VIDEO, kind_named
 from dreamlake.core.targets import AssetUri, parse_source
 from dreamlake.errors import InvalidIdError, UsageError
 from dreamlake.media.remote import close_connections
@@ -26,8 +27,11 @@ async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
     frames, and later the segments that are asked for; other containers are read through once.
 
     Args:
-        source: a resource id (``v-…``), a ``bss://`` URI, a path, or the URL of a file: ``file://``, ``https://``,
-            ``http://`` or ``s3://bucket/key``, with the credentials and the endpoint that AWS's own tools would use.
+        source: a resource id (``v-…``), a ``bss://`` URI, ``namespace@space:episode//path`` (the newest video at that
+            path of the lake), a path, or the URL of a file: ``file://``, ``https://``, ``http://`` or
+            ``s3://bucket/key``, with the credentials and the endpoint that AWS's own tools would use. A path of a file
+            that exists means the file. Inside a Prefix any other path means the video that is called so below it,
+            unless it begins with a dot or ``~``, or is a ``pathlib.Path``.
 
     Returns:
         The video; if the lake is still processing it, once that is done.
@@ -44,8 +48,14 @@ async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
     Example:
         >>> video = await adl.load_video("v-BV1bW411n7fY9x01")
         >>> video = await adl.load_video("bss://localhost:10234/videos/69e7264a")
+        >>> video = await adl.load_video("alice@robotics:run-042//camera/front/run01.mp4")
         >>> video = await adl.load_video("s3://bucket/run-042/front.mp4")
     """
+    place = await meant_in_lake(source)
+    if place is not None:
+        lake = AsyncLake(current_lake())
+        found = await lake.find(VIDEO, place.space, place.folder)
+        return await AsyncVideo(AsyncLakeSource.of(lake, found.bss_id)).load()
     target = parse_source(os.fspath(source))
     if isinstance(target, AssetUri):
         if target.kind is not VIDEO:
@@ -68,10 +78,10 @@ def _absolute(path: str) -> str:
 
 
 async def load(source: str) -> AsyncVideo:
-    """Load whatever a resource id or URI names.
+    """Load whatever a resource id, a URI or a path names.
 
     Args:
-        source: a resource id of any kind, or a URI. This version has objects for videos.
+        source: as of ``load_video``, and of any kind. This version has objects for videos.
 
     Raises:
         UsageError: the id of a kind that cannot be loaded yet. Otherwise as ``load_video``.
@@ -79,9 +89,14 @@ async def load(source: str) -> AsyncVideo:
     Example:
         >>> video = await adl.load("v-BV1bW411n7fY9x01")
     """
-    target = parse_source(source)
-    if isinstance(target, AssetUri) and target.kind is not VIDEO:
-        raise UsageError(f"{source!r} is {target.kind.phrase}; this version of Dreamlake loads videos")
+    place = await meant_in_lake(source)
+    if place is not None:
+        kind = kind_named((await AsyncLake(current_lake()).find(None, place.space, place.folder)).kind)
+    else:
+        target = parse_source(source)
+        kind = target.kind if isinstance(target, AssetUri) else VIDEO
+    if kind is not VIDEO:
+        raise UsageError(f"{source!r} is {kind.phrase}; this version of Dreamlake loads videos")
     return await load_video(source)
 
 

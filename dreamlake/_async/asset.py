@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dreamlake._async._runtime import sleep
+from dreamlake._async._runtime import offload, sleep
 from dreamlake._async.lake import AsyncLake
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.ids import is_object_id, resource_id
 from dreamlake.core.kinds import Kind, kind_named
-from dreamlake.core.targets import AssetUri, bss_uri, parse_source, parse_target
+from dreamlake.core.prefix import Place, in_prefix, resolve_asset
+from dreamlake.core.targets import AssetUri, FileUri, bss_uri, is_target, parse_source
 from dreamlake.errors import ProcessingError, UsageError
 from dreamlake.progress import Progress, upload_progress
 
-__all__ = ["AsyncAsset", "locate", "ready"]
+__all__ = ["AsyncAsset", "is_lake_path", "locate", "meant_in_lake", "ready"]
 
 FIRST_POLL = 0.02  # seconds; most files are ready within a second
 LAST_POLL = 1.0
@@ -29,11 +31,13 @@ class AsyncAsset:
         lake: that has it.
         kind: of the asset.
         object_id: its ObjectId.
+        filename: what it is called where it was found; None for the name that it was uploaded under.
     """
 
-    __slots__ = ("kind_info", "lake", "object_id")
+    __slots__ = ("filename", "kind_info", "lake", "object_id")
 
-    def __init__(self, lake: AsyncLake, kind: Kind, object_id: str) -> None:
+    def __init__(self, lake: AsyncLake, kind: Kind, object_id: str, filename: str | None = None) -> None:
+        self.filename = filename
         self.lake = lake
         self.kind_info = kind
         self.object_id = object_id
@@ -69,7 +73,7 @@ class AsyncAsset:
         """
         from dreamlake._async.download import download_asset
 
-        return await download_asset(self.lake, self.kind_info, self.object_id, to, progress)
+        return await download_asset(self, to, progress)
 
     def __repr__(self) -> str:
         return f"<{self.kind_info.name} {self.id} {self.uri!r}>"
@@ -85,23 +89,55 @@ async def locate(source: str) -> AsyncAsset:
     """The asset that a text names.
 
     Args:
-        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path).
+        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path);
+            inside a Prefix also a path below it.
 
     Raises:
         UsageError: text that names no asset of a lake.
         NotFoundError: there is no such asset.
     """
-    if "//" in source and "://" not in source:
-        target = parse_target(source)
+    if is_target(source) or (in_prefix() and is_lake_path(source)):
+        place = resolve_asset(source)
         lake = AsyncLake(current_lake())
-        found = await lake.find(None, target.space, target.path)
-        return AsyncAsset(lake, kind_named(found.kind), found.bss_id)
+        found = await lake.find(None, place.space, place.folder)
+        return AsyncAsset(lake, kind_named(found.kind), found.bss_id, found.filename)
     uri = parse_source(source)
     if not isinstance(uri, AssetUri):
         raise UsageError(f"{source!r} names no asset: give an id, a bss:// URI or namespace@space:episode//path")
     lake = AsyncLake(current_lake() if uri.host is None else lake_at(uri.host))
     whole = is_object_id(uri.object_id)
     return AsyncAsset(lake, uri.kind, uri.object_id if whole else (await lake.asset(uri.kind, uri.object_id)).id)
+
+
+def is_lake_path(text: str) -> bool:
+    """Whether a text can be a target or a path in a lake: it is no id and no URI.
+
+    Raises:
+        InvalidIdError: an id that is malformed.
+    """
+    return is_target(text) or ("://" not in text and isinstance(parse_source(text), FileUri))
+
+
+async def meant_in_lake(source: str | os.PathLike[str]) -> Place | None:
+    """Where in a lake something is to be loaded from; None for what is a file, a URI or an id.
+
+    A file that is there is what its path means. Where none is, a target means its asset; and a path, inside a Prefix,
+    the asset that is called so there, unless it begins with a dot or ``~``, or is no text but a ``Path``.
+    """
+    if not isinstance(source, str) or not is_lake_path(source):
+        return None
+    if not is_target(source) and (not in_prefix() or source.startswith((".", "~"))):
+        return None
+    if await offload(partial(_exists, source)):
+        return None
+    return resolve_asset(source)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False  # no file can be called so
 
 
 async def ready(lake: AsyncLake, kind: Kind, object_id: str, progress: Progress = None) -> Any:

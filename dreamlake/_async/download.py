@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dreamlake._async._runtime import offload, open_file
-from dreamlake._async.asset import locate
+from dreamlake._async.asset import AsyncAsset, locate
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import Report
 from dreamlake.core.events import UploadEvent
@@ -44,7 +44,8 @@ async def download(source: str, to: str | os.PathLike[str] | None = None, *, pro
     """Fetch the original bytes of an asset into a file. Run again after any failure: it goes on where it ended.
 
     Args:
-        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path).
+        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path);
+            inside a Prefix also a path below it.
         to: the file, or a folder for a file of the asset's own name; None for the current folder. The file is there
             when all of it is, and replaces one that was there.
         progress: as of ``upload``.
@@ -61,20 +62,18 @@ async def download(source: str, to: str | os.PathLike[str] | None = None, *, pro
     Example:
         >>> await adl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
     """
-    asset = await locate(source)
-    return await download_asset(asset.lake, asset.kind_info, asset.object_id, to, progress)
+    return await download_asset(await locate(source), to, progress)
 
 
-async def download_asset(
-    lake: AsyncLake, kind: Kind, object_id: str, to: str | os.PathLike[str] | None, progress: Progress
-) -> Path:
+async def download_asset(asset: AsyncAsset, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
     """The same for an asset in hand."""
-    return await _fetch(await _original(lake, kind, object_id), to, progress)
+    return await _fetch(await _original(asset), to, progress)
 
 
-async def _original(lake: AsyncLake, kind: Kind, object_id: str) -> _Original:
-    meta = await lake.asset(kind, object_id)
-    return _Original(lake, kind, meta.id, meta.name.rsplit("/", 1)[-1], meta.sha256, meta.size)
+async def _original(asset: AsyncAsset) -> _Original:
+    meta = await asset.metadata()
+    filename = asset.filename or meta.name.rsplit("/", 1)[-1]
+    return _Original(asset.lake, asset.kind_info, meta.id, filename, meta.sha256, meta.size)
 
 
 async def _fetch(original: _Original, to: str | os.PathLike[str] | None, progress: Progress) -> Path:

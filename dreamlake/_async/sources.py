@@ -18,7 +18,7 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from dreamlake._async._runtime import Shared, gather, offload
-from dreamlake._async.asset import ready
+from dreamlake._async.asset import AsyncAsset, ready
 from dreamlake._async.download import download_asset
 from dreamlake._async.lake import AsyncLake
 from dreamlake.config import LakeAddress
@@ -244,7 +244,7 @@ class AsyncLakeSource(AsyncSource):
         return meta
 
     async def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return await download_asset(self._lake, VIDEO, self._object_id, to, progress)
+        return await download_asset(AsyncAsset(self._lake, VIDEO, self._object_id), to, progress)
 
     async def _version(self, number: int) -> Hashable:
         return self._object_id, number, bytes(self.loaded().segment_sha256[number])

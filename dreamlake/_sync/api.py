@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 from dreamlake._sync._runtime import close_clients, offload
+from dreamlake._sync.asset import meant_in_lake
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.sources import FileSource, LakeSource, Source
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
-from dreamlake.core.kinds import VIDEO
+from dreamlake.core.kinds import VIDEO, kind_named
 from dreamlake.core.targets import AssetUri, parse_source
 from dreamlake.errors import InvalidIdError, UsageError
 from dreamlake.media.remote import close_connections
@@ -27,8 +28,11 @@ def load_video(source: str | os.PathLike[str]) -> Video:
     frames, and later the segments that are asked for; other containers are read through once.
 
     Args:
-        source: a resource id (``v-…``), a ``bss://`` URI, a path, or the URL of a file: ``file://``, ``https://``,
-            ``http://`` or ``s3://bucket/key``, with the credentials and the endpoint that AWS's own tools would use.
+        source: a resource id (``v-…``), a ``bss://`` URI, ``namespace@space:episode//path`` (the newest video at that
+            path of the lake), a path, or the URL of a file: ``file://``, ``https://``, ``http://`` or
+            ``s3://bucket/key``, with the credentials and the endpoint that AWS's own tools would use. A path of a file
+            that exists means the file. Inside a Prefix any other path means the video that is called so below it,
+            unless it begins with a dot or ``~``, or is a ``pathlib.Path``.
 
     Returns:
         The video; if the lake is still processing it, once that is done.
@@ -45,8 +49,14 @@ def load_video(source: str | os.PathLike[str]) -> Video:
     Example:
         >>> video = dl.load_video("v-BV1bW411n7fY9x01")
         >>> video = dl.load_video("bss://localhost:10234/videos/69e7264a")
+        >>> video = dl.load_video("alice@robotics:run-042//camera/front/run01.mp4")
         >>> video = dl.load_video("s3://bucket/run-042/front.mp4")
     """
+    place = meant_in_lake(source)
+    if place is not None:
+        lake = Lake(current_lake())
+        found = lake.find(VIDEO, place.space, place.folder)
+        return Video(LakeSource.of(lake, found.bss_id)).load()
     target = parse_source(os.fspath(source))
     if isinstance(target, AssetUri):
         if target.kind is not VIDEO:
@@ -69,10 +79,10 @@ def _absolute(path: str) -> str:
 
 
 def load(source: str) -> Video:
-    """Load whatever a resource id or URI names.
+    """Load whatever a resource id, a URI or a path names.
 
     Args:
-        source: a resource id of any kind, or a URI. This version has objects for videos.
+        source: as of ``load_video``, and of any kind. This version has objects for videos.
 
     Raises:
         UsageError: the id of a kind that cannot be loaded yet. Otherwise as ``load_video``.
@@ -80,9 +90,14 @@ def load(source: str) -> Video:
     Example:
         >>> video = dl.load("v-BV1bW411n7fY9x01")
     """
-    target = parse_source(source)
-    if isinstance(target, AssetUri) and target.kind is not VIDEO:
-        raise UsageError(f"{source!r} is {target.kind.phrase}; this version of Dreamlake loads videos")
+    place = meant_in_lake(source)
+    if place is not None:
+        kind = kind_named(Lake(current_lake()).find(None, place.space, place.folder).kind)
+    else:
+        target = parse_source(source)
+        kind = target.kind if isinstance(target, AssetUri) else VIDEO
+    if kind is not VIDEO:
+        raise UsageError(f"{source!r} is {kind.phrase}; this version of Dreamlake loads videos")
     return load_video(source)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dreamlake._sync._runtime import offload, open_file
-from dreamlake._sync.asset import locate
+from dreamlake._sync.asset import Asset, locate
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.localfile import Report
 from dreamlake.core.events import UploadEvent
@@ -45,7 +45,8 @@ def download(source: str, to: str | os.PathLike[str] | None = None, *, progress:
     """Fetch the original bytes of an asset into a file. Run again after any failure: it goes on where it ended.
 
     Args:
-        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path).
+        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path);
+            inside a Prefix also a path below it.
         to: the file, or a folder for a file of the asset's own name; None for the current folder. The file is there
             when all of it is, and replaces one that was there.
         progress: as of ``upload``.
@@ -62,20 +63,18 @@ def download(source: str, to: str | os.PathLike[str] | None = None, *, progress:
     Example:
         >>> dl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
     """
-    asset = locate(source)
-    return download_asset(asset.lake, asset.kind_info, asset.object_id, to, progress)
+    return download_asset(locate(source), to, progress)
 
 
-def download_asset(
-    lake: Lake, kind: Kind, object_id: str, to: str | os.PathLike[str] | None, progress: Progress
-) -> Path:
+def download_asset(asset: Asset, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
     """The same for an asset in hand."""
-    return _fetch(_original(lake, kind, object_id), to, progress)
+    return _fetch(_original(asset), to, progress)
 
 
-def _original(lake: Lake, kind: Kind, object_id: str) -> _Original:
-    meta = lake.asset(kind, object_id)
-    return _Original(lake, kind, meta.id, meta.name.rsplit("/", 1)[-1], meta.sha256, meta.size)
+def _original(asset: Asset) -> _Original:
+    meta = asset.metadata()
+    filename = asset.filename or meta.name.rsplit("/", 1)[-1]
+    return _Original(asset.lake, asset.kind_info, meta.id, filename, meta.sha256, meta.size)
 
 
 def _fetch(original: _Original, to: str | os.PathLike[str] | None, progress: Progress) -> Path:

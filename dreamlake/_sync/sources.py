@@ -19,7 +19,7 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from dreamlake._sync._runtime import Shared, gather, offload
-from dreamlake._sync.asset import ready
+from dreamlake._sync.asset import Asset, ready
 from dreamlake._sync.download import download_asset
 from dreamlake._sync.lake import Lake
 from dreamlake.config import LakeAddress
@@ -245,7 +245,7 @@ class LakeSource(Source):
         return meta
 
     def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return download_asset(self._lake, VIDEO, self._object_id, to, progress)
+        return download_asset(Asset(self._lake, VIDEO, self._object_id), to, progress)
 
     def _version(self, number: int) -> Hashable:
         return self._object_id, number, bytes(self.loaded().segment_sha256[number])

@@ -8,13 +8,19 @@ from typing import Annotated
 import typer
 
 from dreamlake.cli.common import Json, finish, say
+from dreamlake.cli.completion import complete_name
 from dreamlake.cli.upload import reporter
 
 __all__ = ["download"]
 
 
 def download(
-    source: Annotated[str, typer.Argument(help="A resource id, a bss:// URI, or namespace@space:episode//path.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A resource id, a bss:// URI, or namespace@space:episode//path.", autocompletion=complete_name
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The file, or a folder [default: the current one].")
     ] = None,

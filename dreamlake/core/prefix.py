@@ -10,10 +10,18 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 
-from dreamlake.core.targets import Space, check_name, join_path, parse_episode, parse_space
+from dreamlake.core.targets import (
+    Space,
+    check_name,
+    is_target,
+    join_path,
+    parse_episode,
+    parse_folder,
+    parse_space,
+)
 from dreamlake.errors import InvalidTargetError
 
-__all__ = ["Place", "Prefix", "resolve_place"]
+__all__ = ["Place", "Prefix", "in_prefix", "resolve_asset", "resolve_name", "resolve_place"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,47 @@ def resolve_place(
         named = _within(parse_episode(episode), named, explicit=space is not None)
     folder = join_path(join_path(outer.folder, prefix), path)
     return Place(named, folder if folder == "/" else check_name(folder))
+
+
+def in_prefix() -> bool:
+    """Whether a Prefix is in force."""
+    return bool(_stack.get())
+
+
+def resolve_name(name: str | None, *, space: str | None = None, episode: str | None = None) -> Place:
+    """The place of something in a lake: a target, or a path below the Prefix in force unless it is absolute.
+
+    Args:
+        name: ``namespace@space:episode//path``, whose parts before the ``//`` may be left out, or a path.
+        space: ``space@namespace`` or ``space``, for a path.
+        episode: ``namespace@space:episode``, ``space:episode`` or ``episode``, for a path.
+
+    Raises:
+        InvalidTargetError: malformed, or a target and a space or an episode besides.
+    """
+    if name is not None and "://" in name:
+        raise InvalidTargetError(
+            f"{name!r} is a URI, where a path in a lake is wanted, or namespace@space:episode//path"
+        )
+    if name is None or not is_target(name):
+        return resolve_place(space=space, path=name, episode=episode)
+    if space is not None or episode is not None:
+        raise InvalidTargetError(f"{name!r} says itself in which space and episode it is")
+    target = parse_folder(name)
+    outer = resolve_place().space
+    if target.space.space is None:
+        return Place(outer, target.path)
+    return Place(
+        Space(target.space.namespace or outer.namespace, target.space.space, target.space.episode), target.path
+    )
+
+
+def resolve_asset(name: str) -> Place:
+    """The same of an asset, which is not the root of anything."""
+    place = resolve_name(name)
+    if place.folder == "/":
+        raise InvalidTargetError(f"{name!r} names no asset: that is namespace@space:episode//path")
+    return place
 
 
 def _within(episode: Space, space: Space, *, explicit: bool) -> Space:

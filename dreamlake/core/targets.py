@@ -19,7 +19,7 @@ from dreamlake.errors import InvalidTargetError
 
 __all__ = [
     "DEFAULT_SPACE", "AssetUri", "FileUri", "Space", "Target", "asset_name", "bss_uri", "check_name", "check_slug",
-    "join_path", "parse_episode", "parse_source", "parse_space", "parse_target", "slugify",
+    "is_target", "join_path", "parse_episode", "parse_folder", "parse_source", "parse_space", "parse_target", "slugify",
 ]  # fmt: skip
 
 DEFAULT_SPACE = "default"
@@ -131,6 +131,22 @@ def parse_target(text: str) -> Target:
         ),
         check_name(f"/{path}"),
     )
+
+
+def is_target(text: str) -> bool:
+    """Whether a text is meant as ``namespace@space:episode//path``, right or wrong."""
+    return "//" in text and "://" not in text
+
+
+def parse_folder(text: str) -> Target:
+    """Read a target whose path may be left out: ``alice@robotics:run-042//camera``, ``alice@robotics//``.
+
+    Raises:
+        InvalidTargetError: as of ``parse_target``.
+    """
+    head, _, path = text.partition("//")
+    path = path.rstrip("/")
+    return parse_target(f"{head}//{path}") if path else Target(parse_target(f"{head}//root").space, "/")
 
 
 def join_path(prefix: str, path: str | None) -> str:

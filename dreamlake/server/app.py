@@ -24,9 +24,9 @@ from dreamlake.server.bss.gc import gc
 from dreamlake.server.bss.lambdas import trigger
 from dreamlake.server.bss.uploads import multipart_router, put_part
 from dreamlake.server.bss.videos import videos_router
-from dreamlake.server.catalog.assets import catalog_routers
 from dreamlake.server.catalog.keys import keys_router
 from dreamlake.server.catalog.orphans import orphans_router
+from dreamlake.server.catalog.routers import catalog_routers
 from dreamlake.server.database import Database
 from dreamlake.server.errors import EXCEPTION_HANDLERS
 from dreamlake.server.lake import Lake, check_request

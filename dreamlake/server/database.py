@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 __all__ = ["HEAD", "Database"]
 
-HEAD = "0003"  # the newest migration
+HEAD = "0004"  # the newest migration
 BUSY_SECONDS = 60.0
 READERS = 5  # at once: as many connections as the pool keeps; more would be opened and closed for every request
 

@@ -51,6 +51,11 @@ def _created() -> Column[float]:
     return Column("created_at", Float, nullable=False)
 
 
+def _in_order(length: int) -> String:
+    """Text in the order of its letters' numbers; PostgreSQL would take that of the database's language."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 # -- the storage service ---------------------------------------------------------------------------------------------
 
 staged = Table(
@@ -160,11 +165,13 @@ nodes = Table(
     Column("scope", String(24), nullable=False),
     Column("parent_id", String(24), ForeignKey("nodes.id")),
     Column("kind", String(16), nullable=False),
-    Column("name", String(255), nullable=False),
-    Column("path", String(1024), nullable=False),
+    Column("name", _in_order(255), nullable=False),
+    Column("path", _in_order(1024), nullable=False),
     _created(),
     UniqueConstraint("scope", "path"),
     Index(None, "parent_id", "name"),
+    Index(None, "project_id", "scope", "path"),
+    Index(None, "scope", "parent_id", "path"),
 )
 
 assets = Table(

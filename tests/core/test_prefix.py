@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dreamlake.core.prefix import Place, Prefix, resolve_place
+from dreamlake.core.prefix import Place, Prefix, resolve_asset, resolve_name, resolve_place
 from dreamlake.core.targets import Space, asset_name, join_path
 from dreamlake.errors import InvalidTargetError
 
@@ -259,3 +259,32 @@ def test_a_thread_that_is_handed_the_context_sees_the_prefix() -> None:
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(context.run, resolve_place).result() == Place(ROBOTICS, "/2026")
         assert pool.submit(resolve_place).result() == NOWHERE
+
+
+def test_names_are_targets_or_paths() -> None:
+    root = Place(Space(None, None), "/")
+    assert resolve_name(None) == resolve_name("//") == root
+    assert (
+        resolve_name("camera/") == resolve_name("/camera") == resolve_name("//camera/") == Place(root.space, "/camera")
+    )
+    assert resolve_name("alice@robotics:run-042//a/b") == Place(Space("alice", "robotics", "run-042"), "/a/b")
+    assert resolve_name("alice@robotics//") == Place(Space("alice", "robotics"), "/")
+    assert resolve_name("a", space="robotics@alice", episode="x") == Place(Space("alice", "robotics", "x"), "/a")
+    with Prefix("robotics@alice", "/2026"):
+        assert resolve_name(None) == Place(Space("alice", "robotics"), "/2026")
+        assert resolve_name("run") == Place(Space("alice", "robotics"), "/2026/run")
+        assert resolve_name("//run") == Place(Space("alice", "robotics"), "/run")
+        assert resolve_name("other//run") == Place(Space("alice", "other"), "/run")
+        assert resolve_name("bob@other:x//run") == Place(Space("bob", "other", "x"), "/run")
+
+
+def test_names_that_are_none() -> None:
+    for name in ("a b//", "alice@//x", "http://x//y:", "//../a", "a//b//c", "a\0", "./a"):
+        with pytest.raises(InvalidTargetError):
+            resolve_name(name)
+    for more in ({"space": "x"}, {"episode": "x"}):
+        with pytest.raises(InvalidTargetError):
+            resolve_name("alice@robotics//", **more)
+    for name in ("alice@robotics//", "/", "//"):
+        with pytest.raises(InvalidTargetError, match="names no asset"):
+            resolve_asset(name)

@@ -77,6 +77,14 @@ PIECES = {
         FILES,
         THERE,
     ),
+    "dl.ls(": (
+        "import dreamlake as dl\ndl.upload('./run01.mp4', space='robotics@alice', path='/camera/front/run01.mp4')\n",
+        (
+            "assert len(fronts) == 1 and fronts[0] == video\n"
+            "[left] = dl.ls('/2026', space='robotics@alice', kind='video', recursive=True)\n"
+            "assert (left.name, left.id) == ('/2026/04/run-042/camera/front/run01.mp4', video.id)\n"
+        ),
+    ),
     "dl.Prefix": ("import dreamlake as dl\n", ""),
     'dl.load_video("./run01.mp4")': ("import dreamlake as dl\n", "assert video.frames == 250\n"),
 }

@@ -38,6 +38,18 @@ OPERATIONS = {
     *(("post", f"/assets/{kind}") for kind in CATALOG),
     *(("get", f"/assets/{kind}/download") for kind in CATALOG),
     ("get", "/assets/download"),
+    *(("get", f"/assets/{kind}") for kind in CATALOG),
+    ("get", "/assets"),
+    ("get", "/nodes"),
+    ("post", "/nodes"),
+    ("get", "/nodes/lookup"),
+    *((method, "/nodes/{}") for method in ("get", "patch", "delete")),
+    ("get", "/nodes/{}/children"),
+    *(
+        (method, f"/namespaces{path}")
+        for method in ("get", "post")
+        for path in ("", "/{}/spaces", "/{}/spaces/{}/episodes")
+    ),
 }
 
 

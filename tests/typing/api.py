@@ -25,6 +25,9 @@ def blocking() -> None:
         assert_type(picture, Pixels)
     for frame in video:
         assert_type(frame, dl.Video)
+    for entry in dl.ls("/camera", recursive=True):
+        assert_type(entry, dl.Entry)
+    assert_type(dl.move(entry, "/x"), dl.Entry)
     clips = assert_type(video.chunk(0.2), dl.VideoArray)
     assert_type(clips[0], dl.Video)
     assert_type(clips[0, 1.5], dl.Video)
@@ -46,5 +49,7 @@ async def awaited() -> None:
     assert_type(uploaded[0], adl.AsyncVideo)
     assert_type(video.chunk(0.2, by_iframe=True)[:, 0], adl.AsyncVideoArray)
     assert_type(await video.chunk(0.2).numpy(), Pixels)
+    async for entry in adl.find("*.mp4"):
+        assert_type(entry, adl.Entry)
     async for picture in video.iterator():
         assert_type(picture, Pixels)

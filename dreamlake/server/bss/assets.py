@@ -24,12 +24,13 @@ from dreamlake.core.wire import METAS, AssetMeta, AssetPage, RegisterAsset, Regi
 from dreamlake.errors import SourceError, UsageError
 from dreamlake.server.bss.objects import object_response
 from dreamlake.server.bss.pool import PoolKey, Verified, find_staged, use
+from dreamlake.server.catalog.removal import remove_asset
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.lambdas.jobs import JobState, job_states
 from dreamlake.server.routing import AssetKind, of_kind
 from dreamlake.server.schema import bss_assets
-from dreamlake.server.sidecar import Asset, read_metas, remove_objects, update_meta
+from dreamlake.server.sidecar import Asset, read_metas, update_meta
 
 if TYPE_CHECKING:
     from dreamlake.media.images import ImageFacts
@@ -100,11 +101,8 @@ async def raw(
 
 @delete("/{asset_id:str}")
 async def remove(lake: OpenLake, kind: AssetKind, asset_id: FromPath[str]) -> None:
-    """Forget an asset. Chunks stay while they may be another asset's too."""
-    asset = await find_asset(lake, asset_id, kind)
-    async with lake.database.write() as connection:
-        await connection.execute(bss_assets.delete().where(bss_assets.c.id == asset.id))
-    await remove_objects(lake.storage, asset)
+    """Forget an asset, with its names. Chunks stay while they may be another asset's too."""
+    await remove_asset(lake, await find_asset(lake, asset_id, kind))
 
 
 def assets_routers() -> list[Router]:

@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from litestar import Request, Router, get, post
+from litestar import Request, get, post
 from litestar.params import FromQuery, JSONBody
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dreamlake.core.kinds import KINDS, Kind, kind_named
+from dreamlake.core.kinds import Kind, kind_named
 from dreamlake.core.targets import check_name, join_path
 from dreamlake.core.wire import AssetCreated, AssetFound, AssetsCreated, CreateAsset, CreateAssets, Created
 from dreamlake.errors import UsageError
 from dreamlake.server.access import Caller
-from dreamlake.server.catalog.tree import Leaf, Memo, ensure_leaf, ensure_project
+from dreamlake.server.catalog.tree import Memo, ensure_leaf, ensure_project
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
-from dreamlake.server.routing import AssetKind, of_kind
+from dreamlake.server.routing import AssetKind
 from dreamlake.server.schema import assets, bss_assets, episodes, namespaces, nodes, projects
 
-__all__ = ["Placed", "catalog_routers", "place"]
+__all__ = ["ASSETS", "Naming", "create", "download", "name_asset"]
 
 _ATTRIBUTES = {field.encode_name: field.name for field in msgspec.structs.fields(CreateAsset)}
 
@@ -69,65 +69,62 @@ async def _create(
     body: Mapping[str, Any],
     memo: Memo,
 ) -> AssetCreated:
-    lake.caller.admit(data.namespace)
-    name = check_name(data.name)
     bss_id = getattr(data, _ATTRIBUTES[kind.bss_field])
     if bss_id is None:
         raise Refused(400, f"{kind.bss_field} is missing: register {kind.phrase} with the storage service first")
-    await _check_owner(connection, lake.caller, data.namespace, kind, bss_id)
     extra = {key: value for key, value in body.items() if key not in _ATTRIBUTES and key != "kind"}
-    where = (data.namespace, data.space, data.episode_name, name)
-    placed = await place(connection, kind, *where, bss_id, extra, memo)
-    url = None
-    if kind.action is not None:
-        path, query = f"/lambdas/{kind.action}", {kind.id_field: bss_id}
-        url = lake.signed_url(base, "POST", path, data.namespace, query)
-    leaf = placed.leaf
-    return AssetCreated(
-        placed.asset_id, leaf.node_id, placed.project_id, placed.episode_id, leaf.folder_id, leaf.filename, url
-    )
+    naming = Naming(data.namespace, data.space, data.episode_name, data.name, bss_id, extra)
+    return await name_asset(connection, lake, base, kind, naming, memo)
 
 
 @dataclass(frozen=True)
-class Placed:
-    """An asset's record, and where it is."""
+class Naming:
+    """Which asset of the storage service gets which name, and what else is to be kept of it."""
 
-    asset_id: str
-    project_id: str
-    episode_id: str | None
-    leaf: Leaf
+    namespace: str
+    space: str
+    episode: str | None
+    name: str
+    bss_id: str
+    extra: dict[str, Any]
 
 
-async def place(
-    connection: AsyncConnection,
-    kind: Kind,
-    namespace: str,
-    space: str,
-    episode: str | None,
-    name: str,
-    bss_id: str,
-    extra: Mapping[str, Any],
-    memo: Memo,
-) -> Placed:
-    """Give an asset of the storage service its place, with all that leads there; again, it becomes the newest there.
+async def name_asset(
+    connection: AsyncConnection, lake: Lake, base: str, kind: Kind, naming: Naming, memo: Memo
+) -> AssetCreated:
+    """Give an asset its name.
 
-    Raises:
-        Refused: 409, the place is taken by another kind.
+    Args:
+        connection: in a transaction that writes.
+        lake: that has it.
+        base: what the signed URL begins with.
+        kind: of the asset.
+        naming: what is to be recorded.
+        memo: ids that were found in this transaction.
     """
-    project_id, episode_id = await ensure_project(connection, namespace, space, episode, memo)
+    lake.caller.admit(naming.namespace)
+    name, bss_id = check_name(naming.name), naming.bss_id
+    await _check_owner(connection, lake.caller, naming.namespace, kind, bss_id)
+    project_id, episode_id = await ensure_project(connection, naming.namespace, naming.space, naming.episode, memo)
     leaf = await ensure_leaf(connection, project_id, episode_id, name, kind.name, memo)
     asset_id = new_id()
     row = {
         "id": asset_id, "node_id": leaf.node_id, "bss_id": bss_id, "kind": kind.name, "folder_id": leaf.folder_id,
-        "filename": leaf.filename, "metadata": dict(extra), "created_at": time.time(),
+        "filename": leaf.filename, "metadata": naming.extra, "created_at": time.time(),
     }  # fmt: skip
     made = await connection.execute(insert(assets).values(**row).on_conflict_do_nothing())
     if not made.rowcount:
         # Who brings an earlier version back makes it the newest one.
         there = (assets.c.node_id == leaf.node_id) & (assets.c.bss_id == bss_id)
-        await connection.execute(update(assets).where(there).values(created_at=row["created_at"], metadata=dict(extra)))
+        await connection.execute(
+            update(assets).where(there).values(created_at=row["created_at"], metadata=naming.extra)
+        )
         asset_id = str(await connection.scalar(select(assets.c.id).where(there)))
-    return Placed(asset_id, project_id, episode_id, leaf)
+    url = None
+    if kind.action is not None:
+        path, query = f"/lambdas/{kind.action}", {kind.id_field: bss_id}
+        url = lake.signed_url(base, "POST", path, naming.namespace, query)
+    return AssetCreated(asset_id, leaf.node_id, project_id, episode_id, leaf.folder_id, leaf.filename, url)
 
 
 @get("/download")
@@ -159,12 +156,7 @@ async def download_any(
     return await _find(lake, lake.base_url(request), None, namespace, space or project, episode, path)
 
 
-def catalog_routers() -> list[Router]:
-    """The routes of the catalog."""
-    by_kind = [
-        Router(f"/assets/{kind.name}", route_handlers=[create, download], dependencies=of_kind(kind)) for kind in KINDS
-    ]
-    return [*by_kind, Router("/", route_handlers=[create_many, download_any])]
+ASSETS = (create_many, download_any)
 
 
 async def _check_owner(connection: AsyncConnection, caller: Caller, namespace: str, kind: Kind, bss_id: str) -> None:

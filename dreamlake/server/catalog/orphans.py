@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import kind_named
 from dreamlake.core.wire import Orphan, OrphansFound, Repaired
-from dreamlake.server.catalog.assets import place
+from dreamlake.server.catalog.assets import Naming, name_asset
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake
 from dreamlake.server.schema import assets, bss_assets, namespaces, nodes, projects
@@ -52,7 +52,8 @@ async def repair(lake: OpenLake, limit: FromQuery[int] = 100) -> Repaired:
     for row in unnamed:
         try:
             async with lake.database.write() as connection:
-                await place(connection, kind_named(row.kind), row.owner, row.project, None, row.name, row.id, {}, {})
+                naming = Naming(row.owner, row.project, None, row.name, row.id, {})
+                await name_asset(connection, lake, "", kind_named(row.kind), naming, {})
             named += 1
         except Refused as refused:
             problems.append(f"{row.name} in {row.owner}@{row.project}: {refused.detail}")

@@ -17,7 +17,7 @@ from dreamlake.server.errors import Refused
 from dreamlake.server.lake import new_id
 from dreamlake.server.schema import episodes, namespaces, nodes, projects
 
-__all__ = ["Leaf", "Memo", "ensure_leaf", "ensure_project", "upsert"]
+__all__ = ["Leaf", "Memo", "ensure_folder", "ensure_leaf", "ensure_project", "hold_project", "upsert"]
 
 
 @dataclass(frozen=True)
@@ -64,24 +64,51 @@ async def ensure_project(
     """The ids of a project (space) and of an episode in it, made if they are new."""
     namespace_id = await upsert(connection, namespaces, {"slug": namespace}, memo)
     project_id = await upsert(connection, projects, {"namespace_id": namespace_id, "slug": space}, memo)
+    if ("held", project_id) not in memo:
+        await hold_project(connection, project_id)
+        memo["held", project_id] = project_id
     if episode is None:
         return project_id, None
     return project_id, await upsert(connection, episodes, {"project_id": project_id, "name": episode}, memo)
+
+
+async def hold_project(connection: AsyncConnection, project_id: str, *, alone: bool = False) -> None:
+    """Keep the paths of a project as they are until the transaction ends; any number may add some at once.
+
+    PostgreSQL locks the row. SQLite, which has one writer at a time, ignores it.
+
+    Args:
+        connection: in a transaction that writes.
+        project_id: of the project.
+        alone: for the one that changes paths, or takes them away.
+    """
+    query = select(projects.c.id).where(projects.c.id == project_id)
+    lock = query.with_for_update() if alone else query.with_for_update(read=True, key_share=True)
+    await connection.execute(lock)
 
 
 async def ensure_leaf(
     connection: AsyncConnection, project_id: str, episode_id: str | None, name: str, kind: str, memo: Memo
 ) -> Leaf:
     """The node of an asset's name, with a folder node for each part of its path."""
+    folder, _, filename = name.rpartition("/")
+    parent = await ensure_folder(connection, project_id, episode_id, folder, memo)
     scope = episode_id or project_id
-    *folders, filename = name.strip("/").split("/")
-    parent: str | None = None
-    path = ""
-    for part in folders:
-        path = f"{path}/{part}"
-        parent = await _node(connection, project_id, episode_id, scope, parent, "folder", part, path, memo)
     leaf = await _node(connection, project_id, episode_id, scope, parent, kind, filename, name, None)
     return Leaf(leaf, parent, filename)
+
+
+async def ensure_folder(
+    connection: AsyncConnection, project_id: str, episode_id: str | None, folder: str, memo: Memo
+) -> str | None:
+    """The node of a folder, with one for each folder that it lies in; None for the root, whose path is empty."""
+    scope = episode_id or project_id
+    parent: str | None = None
+    path = ""
+    for part in folder.split("/")[1:]:
+        path = f"{path}/{part}"
+        parent = await _node(connection, project_id, episode_id, scope, parent, "folder", part, path, memo)
+    return parent
 
 
 async def _node(
