@@ -64,6 +64,12 @@ assert (report.ok, report.failures) == (1, [])
 assert os.path.getsize("videos/run01.mp4") == os.path.getsize("front.mp4")
 """
 
+LISTED = """
+assert len(fronts) == 1 and fronts[0] == video
+[left] = dl.ls("/2026", space="robotics@alice", kind="video", recursive=True)
+assert (left.name, left.id) == ("/2026/04/run-042/camera/front/run01.mp4", video.id)
+"""
+
 # What each piece of the README's code needs before it and after it. It is found by a word of its own.
 PIECES = {
     "dl.load_video(video.id)": ("", ""),
@@ -79,11 +85,7 @@ PIECES = {
     ),
     "dl.ls(": (
         "import dreamlake as dl\ndl.upload('./run01.mp4', space='robotics@alice', path='/camera/front/run01.mp4')\n",
-        (
-            "assert len(fronts) == 1 and fronts[0] == video\n"
-            "[left] = dl.ls('/2026', space='robotics@alice', kind='video', recursive=True)\n"
-            "assert (left.name, left.id) == ('/2026/04/run-042/camera/front/run01.mp4', video.id)\n"
-        ),
+        LISTED,
     ),
     "dl.Prefix": ("import dreamlake as dl\n", ""),
     'dl.load_video("./run01.mp4")': ("import dreamlake as dl\n", "assert video.frames == 250\n"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from litestar import get
 from litestar.params import FromQuery, QueryParameter
-from sqlalchemy import ColumnElement, tuple_
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.ids import is_object_id
@@ -19,7 +19,7 @@ from dreamlake.server.catalog.rows import Found, as_item, as_node, newest_nodes,
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake
 from dreamlake.server.routing import AssetKind
-from dreamlake.server.schema import bss_assets, nodes
+from dreamlake.server.schema import assets, bss_assets, nodes
 
 __all__ = ["LISTING", "assets_of_kind"]
 
@@ -140,7 +140,7 @@ def _assets(
     if bss_id is not None:
         if not is_object_id(bss_id):
             raise Refused(400, f"{bss_id!r} is not an ObjectId (24 hex digits)")
-        which.append(bss_assets.c.id == bss_id)
+        which += [bss_assets.c.id == bss_id, nodes.c.id.in_(select(assets.c.node_id).where(assets.c.bss_id == bss_id))]
     return which
 
 

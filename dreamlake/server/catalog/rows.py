@@ -21,11 +21,17 @@ Found: TypeAlias = Row[*tuple[Any, ...]]
 _versions = assets.alias("versions")
 _stored = bss_assets.alias("stored")
 
-# What was deleted from the storage is no asset any more, and what is another owner's never was one.
+# What was deleted from the storage is no asset any more, and what is another owner's never was one. This is no join,
+# because SQLite would begin it with all assets of the owner.
+_is_stored = (
+    select(_stored.c.id)
+    .where(_stored.c.id == _versions.c.bss_id, _stored.c.kind == nodes.c.kind, _stored.c.owner == namespaces.c.slug)
+    .correlate(_versions, nodes, namespaces)
+    .exists()
+)
 _newest = (
     select(_versions.c.id)
-    .join(_stored, _stored.c.id == _versions.c.bss_id)
-    .where(_versions.c.node_id == nodes.c.id, _stored.c.kind == nodes.c.kind, _stored.c.owner == namespaces.c.slug)
+    .where(_versions.c.node_id == nodes.c.id, _is_stored)
     .order_by(_versions.c.created_at.desc(), _versions.c.id.desc())
     .limit(1)
     .correlate(nodes, namespaces)
