@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -31,6 +32,7 @@ from dreamlake.server.storage import open_storage
 
 __all__ = ["Server", "serve"]
 
+MANY_FILES = 65_536
 TICKS = 10  # of uvicorn's, between two looks for slow clients
 
 
@@ -159,10 +161,12 @@ class Server(uvicorn.Server):
 def _file_handles() -> int:
     """How many files this process may have open, after asking for as many as it may get."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65_536 if hard == resource.RLIM_INFINITY else hard
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, MANY_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return wanted
+        with suppress(ValueError, OSError):  # a system may have another bound, of which it says nothing here
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return MANY_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -31,7 +31,8 @@ class Settings:
         storage: where the bytes are, as ``open_storage`` takes it; None for the folder.
         grace_seconds: that requests and jobs under way are given when the lake closes.
         min_free_bytes: of the disk, with less of which the lake is not ready.
-        max_requests: that are answered at once.
+        max_requests: that are worked on at once; those that wait for their clients do not count.
+        max_held_bytes: of bodies that have come in part, of all requests that are no parts.
         max_connections: that are open at once.
         max_url_bytes: the longest path and query.
         max_header_bytes: the names and values of a request's header fields.
@@ -57,7 +58,8 @@ class Settings:
     storage: str | None = None
     grace_seconds: float = 0.0
     min_free_bytes: int = 256 * 1024**2
-    max_requests: int = 1000
+    max_requests: int = 500
+    max_held_bytes: int = 256 * 1024**2
     max_connections: int = 4000
     max_url_bytes: int = 8 * 1024
     max_header_bytes: int = 16 * 1024

@@ -32,7 +32,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dreamlake.core.kinds import KINDS
-from dreamlake.server.lake import load_signer
+from dreamlake.core.signing import Signer
+from dreamlake.server.database import Database
+from dreamlake.server.settings import Settings as ServerSettings
+from dreamlake.server.signingkeys import SigningKeys
 from tests.clips import X264, Clip
 
 from ._lake import Client, Upload
@@ -60,6 +63,7 @@ class Fuzzed:
     stream: str
     chunk: str
     upload: Upload
+    signer: Signer
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +81,12 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
             playlist = (await http.get(f"/videos/{meta['id']}/stream/{meta['streams'][0]}.m3u8")).text
         chunk = next(line for line in playlist.splitlines() if line.startswith("http"))
         schema = schemathesis.openapi.from_url(f"{url}/openapi.json").exclude(path_regex=ALIKE).exclude(path=SLOW)
+        database = Database(ServerSettings(folder / "lake").database_url)
+        signing = SigningKeys(database, 0)
+        await signing.load()
+        await database.close()
         name, stream = httpx.URL(chunk).path.rsplit("/", 1)[-1], f"{meta['streams'][0]}.m3u8"
-        return Fuzzed(url, folder / "lake", schema, meta["id"], meta["hash"], stream, name, upload)
+        return Fuzzed(url, folder / "lake", schema, meta["id"], meta["hash"], stream, name, upload, signing.signer)
 
     with process(folder / "lake", folder / "log", "--log-level", "error") as server:
         yield asyncio.run(fill(server.url))
@@ -115,7 +123,7 @@ def sign(fuzzed: Fuzzed, case: Any) -> None:
     """Sign the request, whatever it asks for."""
     query = {name: str(value) for name, value in (case.query or {}).items() if name in ("target", "sha256")}
     path = case.formatted_path
-    signed = load_signer(fuzzed.data).query(case.method, path, "alice", 2**31, query)
+    signed = fuzzed.signer.query(case.method, path, "alice", 2**31, query)
     case.query = dict(parse_qsl(signed, keep_blank_values=True))
 
 

@@ -225,20 +225,58 @@ async def test_heads_are_bounded(served: Served, url: str, headers: dict[str, st
     assert answer.json()["status"] == status
 
 
-async def test_requests_at_once_are_bounded(lake_data: Path) -> None:
+async def test_requests_at_once_are_bounded(lake_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with listening(lake_data, max_requests=1) as served:
-        reader, writer = await served.connect()
-        writer.write(b"POST /videos HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")  # and the rest later
-        await asyncio.sleep(0)
-        while (answer := await served.http.get("/auth/me")).status_code == 200:
-            pass
-        assert answer.status_code == 503
-        assert int(answer.headers["retry-after"]) > 0
+        asset = await served.add("/a.mp4", b"bytes")
+        began, go_on = asyncio.Event(), asyncio.Event()
+        size = served.lake.storage.size
+
+        async def slow(key: str) -> int | None:
+            began.set()
+            await go_on.wait()
+            return await size(key)
+
+        monkeypatch.setattr(served.lake.storage, "size", slow)
+        working = asyncio.create_task(served.http.get(f"/videos/{asset}/raw"))
+        await began.wait()
+        refused = await served.http.get("/auth/me")
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
         assert (await served.http.get("/healthz")).status_code == 200
-        writer.write(b"123456789")
+        assert await served.metric('dreamlake_refused_total{limit="requests"}') == 1
+        go_on.set()
+        assert (await working).content == b"bytes"
+        assert (await served.http.get("/auth/me")).status_code == 200
+
+
+async def test_who_waits_for_a_client_leaves_room_for_others(lake_data: Path) -> None:
+    async with listening(lake_data, max_requests=1) as served:
+        slow = [await served.connect() for _ in range(5)]
+        for _, writer in slow:
+            writer.write(b"POST /videos HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        while await served.metric("dreamlake_requests_running") != 6:
+            pass
+        assert (await served.http.get("/auth/me")).status_code == 200
+        for reader, writer in slow:
+            writer.write(b"123456789")
+            assert b" 400 " in await reader.readline()
+            writer.close()
+
+
+async def test_bodies_that_are_collected_are_bounded_together(lake_data: Path) -> None:
+    async with listening(lake_data, max_held_bytes=100_000) as served:
+        reader, writer = await served.connect()
+        writer.write(b"POST /videos HTTP/1.1\r\nHost: x\r\nContent-Length: 90001\r\n\r\n" + b" " * 90_000)
+        while True:
+            answer = await served.http.post("/videos", content=b" " * 20_000)
+            if answer.status_code == 503:
+                break
+            assert answer.status_code == 400
+        assert int(answer.headers["retry-after"]) > 0
+        writer.write(b"1")
         assert b" 400 " in await reader.readline()
         writer.close()
-        assert (await served.http.get("/auth/me")).status_code == 200
+        assert (await served.http.post("/videos", content=b" " * 20_000)).status_code == 400
 
 
 async def test_parts_of_a_namespace_at_once_are_bounded(lake_data: Path) -> None:

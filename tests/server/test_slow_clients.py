@@ -175,6 +175,23 @@ async def test_who_takes_no_answer_is_cut_off(lake_data: Path) -> None:
         assert len(whole.content) == 32 * 1024**2
 
 
+async def test_who_pauses_is_not_cut_off(served: Served) -> None:
+    asset = await served.add("/a.mp4", b"\0" * 32 * 1024**2)
+    reader, writer = await served.connect()
+    writer.write(b"GET /videos/%s/raw HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % asset.encode())
+    writer.transport.pause_reading()  # type: ignore[attr-defined]  # (it reads, too)
+
+    async def full() -> bool:
+        return any(one.transport.get_write_buffer_size() for one in served.server.server_state.connections)
+
+    await until(full, "the answer to wait")
+    await asyncio.sleep(0.3)  # the server looks for slow clients three times meanwhile
+    assert await full()
+    writer.transport.resume_reading()  # type: ignore[attr-defined]  # (it reads, too)
+    assert (await read_all(reader)).endswith(b"\0" * 32 * 1024**2)
+    writer.close()
+
+
 @pytest.mark.parametrize(
     ("head", "status"),
     [

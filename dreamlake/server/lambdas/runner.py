@@ -87,7 +87,7 @@ class Runner:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
         for worker in self._workers:
-            await worker.end()
+            await worker.end(for_good=True)
         retire(self._holder)
         try:
             await jobs.release(self._database, self._holder)
@@ -106,7 +106,8 @@ class Runner:
 
     async def warm(self) -> None:
         """A job will come soon: start a worker now, so that the job need not wait for it."""
-        await self._workers[0].start()
+        with suppress(_Closing):
+            await self._workers[0].start()
 
     async def _work(self, worker: _Worker, wake: asyncio.Event) -> None:
         busy = False
@@ -179,6 +180,10 @@ class Runner:
                 await jobs.keep(self._database, claim.id, self._holder, said)
 
 
+class _Closing(Exception):
+    """The lake is being closed: no process begins any more."""
+
+
 class _Worker:
     """One worker process and the conversation with it."""
 
@@ -186,12 +191,15 @@ class _Worker:
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
         self._starting = asyncio.Lock()
+        self._over = False
         self._used = time.monotonic()
         self.progress = 0.0
 
     async def start(self) -> asyncio.subprocess.Process:
         """The running process, started if there is none."""
         async with self._starting:
+            if self._over:
+                raise _Closing
             if self._process is None or self._process.returncode is not None:
                 package = str(Path(__file__).parents[3])
                 path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
@@ -238,11 +246,16 @@ class _Worker:
         if time.monotonic() - self._used > IDLE_SECONDS:
             await self.end()
 
-    async def end(self) -> None:
-        """End the process."""
-        process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.kill()
-            await process.wait()
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
+    async def end(self, *, for_good: bool = False) -> None:
+        """End the process; ``for_good``, so that nobody starts another."""
+        self._over = self._over or for_good
+        async with self._starting:  # one that is just being started has to end too
+            process = self._process
+            if process is None:
+                return
+            if process.returncode is None:
+                process.kill()
+                await process.wait()  # who is cancelled here leaves it to the next who ends it
+            if process.stdin is not None:
+                process.stdin.close()
+            self._process = None

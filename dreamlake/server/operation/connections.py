@@ -47,7 +47,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # (as uvicorn's own)
         super().connection_made(transport)
-        self._waiting = self.loop.time()
+        self._waiting = self._taken = self.loop.time()
         if len(self.connections) > self._settings.max_connections:
             self._make_room()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -36,7 +38,8 @@ class Front:
         self._app = app
         self._settings = settings
         self._metrics = metrics
-        self._running = 0
+        self._busy = 0  # requests that do not wait for their clients
+        self._held = 0  # bytes of bodies that are collected
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
@@ -47,12 +50,20 @@ class Front:
         known = sane_request_id(next((value for name, value in scope["headers"] if name == b"x-request-id"), None))
         token = request_id.set(known)
         header = (b"x-request-id", known.encode())
-        status, came, went = CLIENT_GONE, 0, 0
+        status, came, went, held = CLIENT_GONE, 0, 0, 0
 
         async def watched_receive() -> Any:
-            nonlocal came
-            event = await receive()
-            came += len(event.get("body", b""))
+            nonlocal came, held
+            with self._waiting():
+                event = await receive()
+            size = len(event.get("body", b""))
+            came += size
+            if scope["method"] != "PUT":  # parts go to the storage as they come; all else is collected first
+                held += size
+                self._held += size
+                if self._held > self._settings.max_held_bytes:
+                    self._metrics.refused("memory")
+                    raise Refused(503, "the server has too much to do; try again", {"Retry-After": "1"})
             return event
 
         async def watched_send(event: Any) -> None:
@@ -62,10 +73,11 @@ class Front:
                 event["headers"] = [*event.get("headers", ()), header]
             else:
                 went += len(event.get("body", b""))
-            await send(event)
+            with self._waiting():
+                await send(event)
 
-        self._running += 1
-        self._metrics.running.set(self._running)
+        self._busy += 1
+        self._metrics.running.inc()
         try:
             refused = self._refusal(scope)
             if refused is None:
@@ -77,8 +89,9 @@ class Front:
             if status == CLIENT_GONE:
                 await _answer(Refused(503, "the server ends; try again", {"Retry-After": "1"}), watched_send)
         finally:
-            self._running -= 1
-            self._metrics.running.set(self._running)
+            self._busy -= 1
+            self._held -= held
+            self._metrics.running.dec()
             seconds = time.perf_counter() - begun
             method, path = scope["method"], (scope.get("raw_path") or b"").decode("latin-1")[:1024]
             # An unknown path has no template, and strangers can think of any number of them.
@@ -88,6 +101,15 @@ class Front:
                 said = {"method": method, "path": path, "status": status, "ms": ms, "bytes": went, "received": came}
                 log.info("%s %s %d %.1f ms %d bytes", method, path, status, ms, went, extra=said)
             request_id.reset(token)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """While the client is waited for: however slow many of them are, they leave room for others."""
+        self._busy -= 1
+        try:
+            yield
+        finally:
+            self._busy += 1
 
     def _refusal(self, scope: Any) -> Refused | None:
         """Why a request is not even looked at."""
@@ -100,7 +122,7 @@ class Front:
             self._metrics.refused("headers")
             most = f"{settings.max_headers} header fields of {settings.max_header_bytes} bytes"
             return Refused(431, f"a request has at most {most}")
-        if self._running > settings.max_requests and scope["path"] not in ABOUT_ITSELF:
+        if self._busy > settings.max_requests and scope["path"] not in ABOUT_ITSELF:
             self._metrics.refused("requests")
             return Refused(503, "the server has too much to do; try again", {"Retry-After": "1"})
         return None
