@@ -36,7 +36,7 @@ def info(
 
     table = Table.grid(padding=(0, 2))
     for key, value in facts.items():
-        if value is not None:
+        if value not in (None, []):
             lines = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
             table.add_row(f"[dim]{key}[/]", escape(lines))
     Console().print(table)
