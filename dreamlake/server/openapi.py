@@ -1,6 +1,6 @@
 """The description of the interface: what the framework reads off the routes, and what it cannot see there.
 
-It knows neither the answers that say no, nor bytes, nor signed queries; and of the structs of `core.wire` msgspec
+It knows neither the answers that say no, nor bytes, nor signed queries; and of the structs of the wire msgspec
 knows more, because it is what checks them.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 
-from dreamlake.core import wire
+from dreamlake.core import wire, wirecatalog
 
 __all__ = ["describe"]
 
@@ -30,7 +30,12 @@ def describe(app: Litestar) -> dict[str, Any]:
     """The OpenAPI 3.1 document of an application."""
     document = app.openapi_schema.to_schema()
     schemas = document["components"]["schemas"]
-    known = {name: kind for name in wire.__all__ if isinstance(kind := getattr(wire, name), type)}
+    known = {
+        name: kind
+        for module in (wire, wirecatalog)
+        for name in module.__all__
+        if isinstance(kind := getattr(module, name), type)
+    }
     structs = [kind for kind in known.values() if issubclass(kind, msgspec.Struct) and kind is not wire.AssetPage]
     _, exact = msgspec.json.schema_components(structs, ref_template=_REF)
     schemas.update({name: _described(schema) for name, schema in exact.items()})

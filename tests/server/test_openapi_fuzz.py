@@ -64,6 +64,7 @@ class Fuzzed:
     chunk: str
     upload: Upload
     signer: Signer
+    key: str  # without one, the first that is made would close the lake to the rest
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
             (await http.post("/assets/video", json=names)).raise_for_status()
             upload = await client.begin(b"more")
             playlist = (await http.get(f"/videos/{meta['id']}/stream/{meta['streams'][0]}.m3u8")).text
+            key = (await http.post("/keys", json={"namespace": "alice", "scope": "admin"})).json()["key"]
         chunk = next(line for line in playlist.splitlines() if line.startswith("http"))
         schema = schemathesis.openapi.from_url(f"{url}/openapi.json").exclude(path_regex=ALIKE).exclude(path=SLOW)
         database = Database(ServerSettings(folder / "lake").database_url)
@@ -86,7 +88,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
         await signing.load()
         await database.close()
         name, stream = httpx.URL(chunk).path.rsplit("/", 1)[-1], f"{meta['streams'][0]}.m3u8"
-        return Fuzzed(url, folder / "lake", schema, meta["id"], meta["hash"], stream, name, upload, signing.signer)
+        return Fuzzed(url, folder / "lake", schema, meta["id"], meta["hash"], stream, name, upload, signing.signer, key)
 
     with process(folder / "lake", folder / "log", "--log-level", "error") as server:
         yield asyncio.run(fill(server.url))
@@ -156,6 +158,7 @@ def test_no_request_fails_the_server(fuzzed: Fuzzed, mode: GenerationMode) -> No
     failures: list[str] = []
     seen: set[int] = set()
     with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {fuzzed.key}"
         operations = [found.ok() for found in fuzzed.schema.get_all_operations()]
         for operation in sorted(operations, key=lambda one: one.method == "delete"):  # of what the others ask for
             try:
