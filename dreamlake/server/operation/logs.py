@@ -20,7 +20,10 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being answered, or that has asked for the job that is being executed."""
 
 _SANE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-LIBRARIES = ("aiobotocore", "aiosqlite", "alembic", "asyncio", "asyncpg", "botocore", "PIL", "sqlalchemy", "uvicorn")
+LIBRARIES = (
+    "PIL", "aiobotocore", "aiosqlite", "alembic", "asyncio", "asyncpg", "botocore", "httpcore", "httpx", "sqlalchemy",
+    "uvicorn",
+)  # fmt: skip
 _HIDDEN = "***"
 _SECRETS = (
     re.compile(r"(dlk_)[A-Za-z0-9_-]+"),
@@ -68,17 +71,7 @@ def start_logging(form: LogFormat | None, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # What libraries tell about each of their steps is no event of the lake's.
-    for library in (
-        "aiosqlite",
-        "asyncio",
-        "botocore",
-        "aiobotocore",
-        "alembic",
-        "httpx",
-        "httpcore",
-        "PIL",
-        "uvicorn",
-    ):
+    for library in LIBRARIES:
         logging.getLogger(library).setLevel(max(logging.WARNING, root.level))
 
 
