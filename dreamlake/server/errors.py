@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 
 from dreamlake.core.wire import Problem
 from dreamlake.errors import UsageError
+from dreamlake.server.database import DatabaseDown
 from dreamlake.server.storage.base import StorageDown
 
 __all__ = ["EXCEPTION_HANDLERS", "Refused"]
@@ -71,6 +72,11 @@ def _down(request: Request[Any, Any, Any], error: StorageDown) -> Response[bytes
     return _problem(503, f"the lake's storage failed: {error.strerror or error}", {"Retry-After": "1"})
 
 
+def _database_down(request: Request[Any, Any, Any], error: DatabaseDown) -> Response[bytes]:
+    log.error("%s %s failed: the database: %s", request.method, request.url.path, error)
+    return _problem(503, "the lake's database does not answer, or cannot now; try again", {"Retry-After": "1"})
+
+
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _problem(500, "the lake failed to answer this request; its log says why")
@@ -81,6 +87,7 @@ EXCEPTION_HANDLERS: Any = {
     UsageError: _usage,
     HTTPException: _http,
     StorageDown: _down,
+    DatabaseDown: _database_down,
     OSError: _storage,
     Exception: _unexpected,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dreamlake.core.targets import slugify
@@ -27,6 +27,7 @@ class Settings:
         worker_seconds: how long one lambda may run.
         worker_memory: bytes of address space that one lambda may use.
         storage: where the bytes are, as ``open_storage`` takes it; None for the folder.
+        database: the URL of the database, as ``Database`` takes it; None for SQLite in the folder.
     """
 
     data: Path
@@ -38,6 +39,7 @@ class Settings:
     worker_seconds: float = 4 * 3600
     worker_memory: int = 8 * 1024**3
     storage: str | None = None
+    database: str | None = field(default=None, repr=False)  # it may hold a password
 
     @property
     def storage_location(self) -> str:
@@ -51,8 +53,8 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """Of SQLAlchemy."""
-        return f"sqlite+aiosqlite:///{self.data / 'lake.db'}"
+        """Of ``Database``."""
+        return self.database or f"sqlite:///{self.data / 'lake.db'}"
 
     @property
     def namespace(self) -> str:

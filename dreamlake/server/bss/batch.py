@@ -80,11 +80,8 @@ async def run_many(data: JSONBody[RunLambdas], lake: OpenLake) -> Success:
     """Queue the processing of assets, as a POST to each of their signed URLs does."""
     wanted = [_verified(lake, url) for url in data.urls]
     async with lake.database.write() as connection:
-        ids = {asset_id for asset_id, _ in wanted}
-        there = set(await connection.scalars(select(bss_assets.c.id).where(bss_assets.c.id.in_(ids))))
         # What is not there was deleted meanwhile.
-        jobs_of = [(new_id(), asset_id, action) for asset_id, action in dict(wanted).items() if asset_id in there]
-        await enqueue(connection, jobs_of)
+        await enqueue(connection, [(new_id(), asset_id, action) for asset_id, action in dict(wanted).items()])
     await lake.runner.wake()
     return Success()
 
