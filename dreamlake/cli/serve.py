@@ -22,10 +22,19 @@ def serve(
             help="Where the bytes are, such as s3://bucket/prefix [default: the folder].", envvar="DREAMLAKE_STORAGE"
         ),
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="The database, such as postgresql://user:password@host/database [default: SQLite in the folder].",
+            envvar="DREAMLAKE_DATABASE",
+            show_envvar=True,
+        ),
+    ] = None,
     public_url: Annotated[str | None, typer.Option(help="What URLs in answers begin with.")] = None,
 ) -> None:
     """Serve a lake to other processes of this machine."""
     from dreamlake.config import home, storage_location
+    from dreamlake.core.targets import shown_database
 
     try:
         from dreamlake.server.serve import serve as run
@@ -35,6 +44,7 @@ def serve(
 
     folder = (data or home() / "lake").expanduser().absolute()
     place = storage_location(storage)
-    settings = Settings(folder, public_url=public_url.rstrip("/") if public_url else None, storage=place)
-    over = f" over {place}" if place else ""
+    public = public_url.rstrip("/") if public_url else None
+    settings = Settings(folder, public_url=public, storage=place, database=database or None)
+    over = (f" over {place}" if place else "") + (f" with {shown_database(database)}" if database else "")
     run(settings, host, port, lambda url: typer.echo(f"dreamlake: {folder} is served at {url}{over}"))

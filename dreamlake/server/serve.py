@@ -14,6 +14,7 @@ import uvicorn
 
 from dreamlake.errors import UsageError
 from dreamlake.server.app import create_app
+from dreamlake.server.database import Database
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import open_storage
 
@@ -31,7 +32,7 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
 
     Raises:
         UsageError: an address beyond this machine, which needs API keys, or one that cannot be listened on.
-        ConfigError: the storage cannot be used.
+        ConfigError: the storage or the database cannot be used.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if not _is_loopback(host):
@@ -56,10 +57,14 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
 
 
 async def _check(settings: Settings) -> None:
-    """Find out what is wrong with a storage in S3 while it can still be said in one line."""
+    """Find out what is wrong with a storage in S3 and with a database while it can still be said in one line."""
     if settings.storage is not None:
         async with open_storage(settings.storage, settings.scratch):
             pass
+    if settings.database is not None:
+        database = Database(settings.database)
+        await database.open()
+        await database.close()
 
 
 async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
