@@ -20,6 +20,7 @@ ON_BOTH_DATABASES = {
     "test_catalog_nodes",
     "test_gc",
     "test_jobs",
+    "test_keys",
     "test_orphans",
     "test_registration",
     "test_uploads",
