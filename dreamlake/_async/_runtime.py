@@ -28,13 +28,14 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import islice
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, overload
 from weakref import WeakKeyDictionary
 
-import aiofiles
 import anyio
 import anyio.to_thread
+from aiofiles.threadpool import wrap
 
 from dreamlake.errors import UsageError
 
@@ -459,10 +460,11 @@ async def open_file(path: str | PathLike[str], mode: BinaryMode) -> AsyncIterato
     """Open a binary file for the length of an `async with` block."""
     if "b" not in mode:
         raise ValueError(f"mode must be binary, such as 'rb', not {mode!r}")
-    with anyio.CancelScope(shield=True):  # a thread that opens it goes on, and nobody would have what it opened
-        file = await aiofiles.open(path, mode)
+    opened: list[BinaryIO] = []
     try:
-        yield file
+        # A thread that opens it goes on when it is not waited for any more, and then it is here, and closed.
+        await offload(lambda: opened.append(Path(path).open(mode)))  # noqa: SIM115 (closed below)
+        yield wrap(opened[0])
     finally:
-        with anyio.CancelScope(shield=True):
-            await file.close()
+        for file in opened:
+            file.close()  # at once: a task that is cancelled need not get another turn

@@ -108,7 +108,9 @@ class Process:
 
     def worker(self) -> int | None:
         """The process id of a worker of its."""
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        )
         for line in listed.stdout.splitlines():
             pid, parent, command = line.split(None, 2)
             if int(parent) == self.process.pid and "lambdas.worker" in command:
