@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,10 @@ from dreamlake.config import connect
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
 from tests.clips import SMALL
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before anything else can look: no test may touch ~/.dreamlake or a server that the environment names.
 for _name in [name for name in os.environ if name.startswith("DREAMLAKE_")]:
