@@ -17,7 +17,7 @@ class Settings:
     """The settings of one lake.
 
     Attributes:
-        data: the folder that holds the database, the signing key and temporary files, and everything else too when
+        data: the folder that holds the database, with its keys, and temporary files, and everything else too when
             there is no other storage.
         public_url: what URLs in answers begin with; the request's own Host when it is None.
         hosts: that requests may be for; None for any. A page of a stranger's site may resolve its own name to this
