@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
 from dreamlake._sync._runtime import Stream, gather, offload, open_file
 from dreamlake.core.events import UploadEvent
@@ -154,21 +155,39 @@ def _hash(path: Path, size: int, part_size: int, report: Report, *, known: bool)
     whole = sha256()
     single = size <= part_size
     parts = None if single or known else Digests(part_size)
-    done = 0
     report(UploadEvent("hash", 0, size))
+    digests: list[Any] = [digest for digest in (whole, parts) if digest is not None]
+    if size <= BLOCK:  # threads would take longer to start than they save
+        offload(partial(_hash_at_once, path, size, digests))
+        report(UploadEvent("hash", size, size))
+    else:
+        _hash_blocks(path, size, digests, report)
+    return whole.hexdigest(), (whole.digest(),) if single else () if parts is None else parts.finish()
+
+
+def _hash_blocks(path: Path, size: int, digests: Sequence[Any], report: Report) -> None:
     # One is filled while the other is hashed. New memory for every block would cost as much as the reading.
-    blocks = [memoryview(bytearray(min(BLOCK, max(size, 1)))) for _ in range(2)]
+    blocks = [memoryview(bytearray(BLOCK)) for _ in range(2)]
+    done = 0
     with open_file(path, "rb") as file:
         count = file.readinto(blocks[0])
         while count:
             block = blocks[0][:count]
             blocks.reverse()
-            updates = [partial(offload, partial(digest.update, block)) for digest in (whole, parts) if digest]
+            updates = [partial(offload, partial(digest.update, block)) for digest in digests]
             done += len(block)
             following, *_ = gather(partial(file.readinto, blocks[0]), *updates)
             count = following or 0
             report(UploadEvent("hash", done, max(done, size)))
-    return whole.hexdigest(), (whole.digest(),) if single else () if parts is None else parts.finish()
+
+
+def _hash_at_once(path: Path, size: int, digests: Sequence[Any]) -> None:
+    with path.open("rb") as file:
+        data = file.read(BLOCK)
+    if len(data) != size:
+        raise changed(path, "changed")
+    for digest in digests:
+        digest.update(data)
 
 
 def changed(path: Path, how: str) -> FileChangedError:

@@ -77,7 +77,7 @@ class Manifest:
         try:
             if not self._path.is_file():
                 return False
-            with closing(self._open()) as database:
+            with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS)) as database:
                 found = database.execute(query, (str(path.absolute()), kind, _text(path.stat()))).fetchone()
         except (sqlite3.Error, OSError):
             return False
@@ -89,7 +89,7 @@ class Manifest:
         try:
             if not self._path.is_file():
                 return known
-            with closing(self._open()) as database:
+            with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS)) as database:
                 for path, name, kind in files:
                     row = database.execute(query, (self._place, str(path.absolute()), name, kind)).fetchone()
                     with suppress(OSError):  # said when it is its turn

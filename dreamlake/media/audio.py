@@ -98,7 +98,7 @@ class _Walk:
         self.end = self.last = 0.0
         tried = decoded = 0
         block: Packet[Any] | None = None
-        for packet in container.demux():
+        for packet in _packets(container, sound):
             if not packet.size or packet.pts is None or packet.time_base is None:
                 continue
             at, end = (float(ticks * packet.time_base) for ticks in (packet.pts, packet.pts + (packet.duration or 0)))
@@ -114,6 +114,17 @@ class _Walk:
         if block is not None and not _is_whole(container.format.name, sound, block):
             raise MediaError(f"{name}: cut short: its last block is damaged")
         self.begin = begin or 0.0
+
+
+def _packets(container: InputContainer, sound: AudioStream) -> Iterator[Packet[Any]]:
+    """All packets; of PCM in a WAV, where any byte is a sample and tells nothing, only the first and the last ones."""
+    pcm = container.format.name == "wav" and sound.codec_context.name.startswith("pcm_")
+    for number, packet in enumerate(container.demux()):
+        yield packet
+        if pcm and number == TRIED and packet.pts is not None and sound.duration is not None:
+            last = sound.duration - sound.codec_context.sample_rate  # a second of them
+            if last > packet.pts:
+                container.seek(last, stream=sound)
 
 
 def _decodes(stream: AudioStream, packet: Packet[Any]) -> bool:

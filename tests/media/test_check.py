@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import struct
@@ -159,6 +160,25 @@ def test_waves_of_unknown_length(good: Good, tmp_path: Path) -> None:
         check_content(path, AUDIO)
         assert probe_audio(path).duration == pytest.approx(1.5)
     assert refused(tmp_path / "a.wav", rf64[:-100], AUDIO).startswith("cut short: ")
+
+
+@pytest.mark.parametrize("length", [None, 0xFFFFFFFF], ids=["told", "not told"])
+def test_the_end_of_a_long_wave_is_found_without_its_middle(tmp_path: Path, length: int | None) -> None:
+    rate, samples = 48_000, 48_000 * 600 + 17
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 2, rate, rate * 4, 4, 16)
+    head = (
+        struct.pack("<4sI4s", b"RIFF", 0xFFFFFFFF, b"WAVE")
+        + layout
+        + struct.pack("<4sI", b"data", samples * 4 if length is None else length)
+    )
+    path = tmp_path / "long.wav"
+    path.write_bytes(head)
+    os.truncate(path, len(head) + samples * 4)
+    assert probe_audio(path).duration == pytest.approx(samples / rate, abs=1e-9)
+    if length is None:
+        os.truncate(path, len(head) + samples * 4 - 4)
+        with pytest.raises(MediaError, match="cut short"):
+            probe_audio(path)
 
 
 def test_tags_around_sound(good: Good, tmp_path: Path) -> None:

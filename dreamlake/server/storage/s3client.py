@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
@@ -34,7 +34,8 @@ __all__ = ["Bucket", "S3Refusal", "failures"]
 _TRANSPORT = (NoConnection, HTTPClientError, IncompleteReadError, ConnectionProblem, TimeoutError)
 _BUSY = {"SlowDown", "RequestTimeout", "ServiceUnavailable", "InternalError", "Throttling", "RequestLimitExceeded"}
 _loader = create_loader()  # it keeps the descriptions of S3, which take a tenth of a second to read, for all clients
-_SIGNED = "x-amz-"  # what the parameters of a signature begin with
+_SAFE = "-_.~"  # what stays as it is in a signed URL (AWS Signature Version 4)
+_ANY = "any"  # a key, to find the address of the bucket by
 
 
 class S3Refusal(OSError):
@@ -68,6 +69,7 @@ class Bucket:
         self._open = AsyncExitStack()
         self._client: Any = None
         self._credentials: Any = None
+        self._address: str | None = None  # what the URLs of objects begin with
 
     @property
     def location(self) -> str:
@@ -144,22 +146,33 @@ class Bucket:
             answer: dict[str, Any] = await getattr(self._client, operation)(Bucket=self._where.bucket, **parameters)
         return answer
 
-    async def _sign(self, operation: str, parameters: dict[str, Any], payload: str | None = None) -> str:
-        """A URL for one request, good for ``URL_SECONDS``.
-
-        Args:
-            operation: of botocore.
-            parameters: of it.
-            payload: SHA-256 in hex of the only body that the URL is for.
-        """
+    async def _sign(self, operation: str, parameters: dict[str, Any]) -> str:
+        """A URL for one request of botocore's, good for ``URL_SECONDS``."""
         with failures(self._where.short):
             url: str = await self._client.generate_presigned_url(
                 operation, {"Bucket": self._where.bucket, **parameters}, URL_SECONDS
             )
-            if payload is None:
-                return url
+        return url
+
+    async def _sign_put(self, key: str, query: Mapping[str, str | int], payload: str) -> str:
+        """A URL to PUT one body to, good for ``URL_SECONDS``; signed here, because botocore would take any body.
+
+        Args:
+            key: of the object, as the store has it.
+            query: what the URL says of the upload.
+            payload: SHA-256 in hex of the body.
+        """
+        with failures(self._where.short):
+            if self._address is None:
+                url = await self._sign("put_object", {"Key": _ANY})
+                self._address = url.partition(f"{_ANY}?")[0]
             credentials = await self._credentials.get_frozen_credentials()
-        return _signed_for(url, credentials, self._client.meta.region_name, payload)
+        said = urlencode({**query, "X-Amz-Content-Sha256": payload}, quote_via=quote, safe=_SAFE)
+        request = AWSRequest("PUT", f"{self._address}{quote(key, safe='/' + _SAFE)}?{said}")
+        region = self._client.meta.region_name
+        _PayloadAuth(credentials, "s3", region, expires=URL_SECONDS, digest=payload).add_auth(request)
+        signed: str = request.url
+        return signed
 
 
 def _configured_endpoint(session: AioSession) -> str | None:
@@ -176,17 +189,6 @@ class _PayloadAuth(S3SigV4QueryAuth):  # type: ignore[misc]  # (botocore has no 
 
     def payload(self, request: AWSRequest) -> str:  # noqa: ARG002 (botocore's signature)
         return self._digest
-
-
-def _signed_for(url: str, credentials: Any, region: str, digest: str) -> str:
-    """Sign a PUT anew, for a payload with this SHA-256 in hex."""
-    parts = urlsplit(url)
-    kept = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if not k.lower().startswith(_SIGNED)]
-    query = urlencode([*kept, ("X-Amz-Content-Sha256", digest)], quote_via=quote, safe="-_.~")
-    request = AWSRequest("PUT", urlunsplit(parts._replace(query=query)))
-    _PayloadAuth(credentials, "s3", region, expires=URL_SECONDS, digest=digest).add_auth(request)
-    signed: str = request.url
-    return signed
 
 
 @contextmanager

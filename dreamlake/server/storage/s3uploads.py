@@ -168,10 +168,12 @@ class S3Uploads(S3Objects):
         return upload_id
 
     async def _sign_with(self, mode: Check, target: dict[str, Any], digest: bytes | None) -> str:
-        operation = "upload_part" if "UploadId" in target else "put_object"
+        if digest is not None and mode == "content":
+            query = {"partNumber": target["PartNumber"], "uploadId": target["UploadId"]} if "UploadId" in target else {}
+            return await self._sign_put(target["Key"], query, digest.hex())
         if digest is not None and mode == "checksum":
             target = {**target, "ChecksumSHA256": base64.b64encode(digest).decode()}
-        return await self._sign(operation, target, digest.hex() if digest is not None and mode == "content" else None)
+        return await self._sign("upload_part" if "UploadId" in target else "put_object", target)
 
     # -- what the store checks ---------------------------------------------------------------------------------------
 
