@@ -3,8 +3,9 @@
 In this order: what ``connect`` said, the environment (``DREAMLAKE_URL``, or ``DREAMLAKE_BSS_URL`` and
 ``DREAMLAKE_REMOTE`` apart; ``DREAMLAKE_API_KEY``), ``~/.dreamlake/config.toml`` (``url``, ``bss_url``, ``remote``,
 ``api_key``), and else the embedded lake in ``~/.dreamlake/lake``. ``DREAMLAKE_STORAGE`` or ``storage`` in the file puts
-the bytes of that one elsewhere, such as ``s3://bucket/prefix``; its database stays. ``DREAMLAKE_HOME`` moves
-``~/.dreamlake``, and ``DREAMLAKE_CACHE_BYTES`` bounds what is kept there of remote videos.
+the bytes of that one elsewhere, such as ``s3://bucket/prefix``; ``DREAMLAKE_DATABASE`` or ``database`` does so with its
+database, such as ``postgresql://user:password@host/name``. ``DREAMLAKE_HOME`` moves ``~/.dreamlake``, and
+``DREAMLAKE_CACHE_BYTES`` bounds what is kept there of remote videos.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dreamlake.core.targets import shown_database
 from dreamlake.errors import ConfigError, InvalidTargetError, UsageError
 
 __all__ = [
@@ -40,6 +42,7 @@ class LakeAddress:
         remote: of the catalog.
         data: the folder of an embedded lake; None for a server.
         storage: where an embedded lake keeps its bytes; None for its folder.
+        database: the URL of an embedded lake's database; None for a file in its folder.
         api_key: sent to both; None without one.
     """
 
@@ -48,6 +51,7 @@ class LakeAddress:
     data: Path | None = None
     api_key: str | None = field(default=None, repr=False)
     storage: str | None = None
+    database: str | None = field(default=None, repr=False)  # it may hold a password
 
     @property
     def host(self) -> str:
@@ -57,7 +61,9 @@ class LakeAddress:
     def __str__(self) -> str:
         if self.data is None:
             return self.bss_url
-        return f"the embedded lake in {self.data}" + (f" over {self.storage}" if self.storage else "")
+        over = f" over {self.storage}" if self.storage else ""
+        kept = f" with {shown_database(self.database)}" if self.database else ""
+        return f"the embedded lake in {self.data}{over}{kept}"
 
 
 _connected: LakeAddress | None = None
@@ -178,7 +184,7 @@ def storage_location(text: str | None) -> str | None:
 
 def _settings(environment: Mapping[str, str]) -> dict[str, str]:
     settings = _file_settings()
-    for name in ("url", "bss_url", "remote", "api_key", "storage"):
+    for name in ("url", "bss_url", "remote", "api_key", "storage", "database"):
         if value := environment.get(f"DREAMLAKE_{name.upper()}"):
             settings[name] = value
             if name == "url":  # a server from the environment is not mixed with one from the file
@@ -212,12 +218,13 @@ def _file_settings() -> dict[str, str]:
 
 
 def _own_lake(settings: Mapping[str, str]) -> LakeAddress:
-    return _embedded(home() / "lake", settings.get("storage"))
+    return _embedded(home() / "lake", settings.get("storage"), settings.get("database"))
 
 
-def _embedded(data: Path, storage: str | None) -> LakeAddress:
+def _embedded(data: Path, storage: str | None, database: str | None = None) -> LakeAddress:
     folder = data.expanduser().absolute()
-    return LakeAddress(EMBEDDED_URL, EMBEDDED_URL, data=folder, storage=storage_location(storage))
+    place = storage_location(storage)
+    return LakeAddress(EMBEDDED_URL, EMBEDDED_URL, data=folder, storage=place, database=database)
 
 
 def _url(text: str) -> str:

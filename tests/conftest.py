@@ -59,10 +59,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class serving:  # noqa: N801 - a context manager, used like a function
-    """``dreamlake serve`` on a folder, as a process of its own."""
+    """``dreamlake serve`` on a folder, as a process of its own.
 
-    def __init__(self, data: Path, port: int = 0) -> None:
-        command = [sys.executable, "-m", "dreamlake.cli", "serve", "--port", str(port), "--data", str(data)]
+    Args:
+        data: the folder.
+        options: of the command.
+        port: to listen on; 0 for one that is free.
+    """
+
+    def __init__(self, data: Path, *options: str, port: int = 0) -> None:
+        served = ["serve", "--port", str(port), "--data", str(data), *options]
+        command = [sys.executable, "-m", "dreamlake.cli", *served]
+        self.url = ""
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> str:
@@ -70,7 +78,8 @@ class serving:  # noqa: N801 - a context manager, used like a function
         line = self.process.stdout.readline()
         found = re.search(r"at (http://\S+)", line)
         assert found, f"the server did not start: {line!r}"
-        return found[1]
+        self.url = found[1]
+        return self.url
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()

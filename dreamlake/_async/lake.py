@@ -441,7 +441,7 @@ class AsyncLake:
         except ModuleNotFoundError as error:
             raise MissingExtraError("lake", f"the embedded lake ({error.name})") from error
         try:
-            app = await offload(partial(embedded.open_lake, data, self.address.storage))
+            app = await offload(partial(embedded.open_lake, data, self.address.storage, self.address.database))
         except MissingExtraError:
             raise
         except Exception as error:

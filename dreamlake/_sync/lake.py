@@ -436,7 +436,7 @@ class Lake:
         except ModuleNotFoundError as error:
             raise MissingExtraError("lake", f"the embedded lake ({error.name})") from error
         try:
-            app = offload(partial(embedded.open_lake, data, self.address.storage))
+            app = offload(partial(embedded.open_lake, data, self.address.storage, self.address.database))
         except MissingExtraError:
             raise
         except Exception as error:

@@ -22,6 +22,14 @@ def serve(
             help="Where the bytes are, such as s3://bucket/prefix [default: the folder].", envvar="DREAMLAKE_STORAGE"
         ),
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="The database, such as postgresql://user:password@host/database [default: SQLite in the folder].",
+            envvar="DREAMLAKE_DATABASE",
+            show_envvar=True,
+        ),
+    ] = None,
     public_url: Annotated[str | None, typer.Option(help="What URLs in answers begin with.")] = None,
     grace: Annotated[
         float, typer.Option(help="Seconds that requests and jobs under way have after a signal to end.", min=0)
@@ -35,6 +43,7 @@ def serve(
 ) -> None:
     """Serve a lake to other processes of this machine."""
     from dreamlake.config import home, storage_location
+    from dreamlake.core.targets import shown_database
 
     try:
         from dreamlake.server.serve import serve as run
@@ -45,7 +54,7 @@ def serve(
     folder = (data or home() / "lake").expanduser().absolute()
     place = storage_location(storage)
     public = public_url.rstrip("/") if public_url else None
-    settings = Settings(folder, public_url=public, storage=place, grace_seconds=grace)
-    over = f" over {place}" if place else ""
+    settings = Settings(folder, public_url=public, storage=place, grace_seconds=grace, database=database or None)
+    over = (f" over {place}" if place else "") + (f" with {shown_database(database)}" if database else "")
     said = f"dreamlake: {folder} is served at "
     run(settings, host, port, lambda url: typer.echo(f"{said}{url}{over}"), log_format=log_format, log_level=log_level)

@@ -19,7 +19,8 @@ from dreamlake.errors import InvalidTargetError
 
 __all__ = [
     "DEFAULT_SPACE", "AssetUri", "FileUri", "Space", "Target", "asset_name", "bss_uri", "check_name", "check_slug",
-    "is_target", "join_path", "parse_episode", "parse_folder", "parse_source", "parse_space", "parse_target", "slugify",
+    "is_target", "join_path", "parse_episode", "parse_folder", "parse_source", "parse_space", "parse_target",
+    "shown_database", "slugify",
 ]  # fmt: skip
 
 DEFAULT_SPACE = "default"
@@ -197,6 +198,23 @@ def check_name(name: str) -> str:
 def bss_uri(host: str, kind: Kind, object_id: str) -> str:
     """The URI of an asset: ``bss://localhost:10234/videos/{id}``; the embedded lake has no host, like file:///."""
     return f"bss://{host}/{kind.route}/{object_id}"
+
+
+def shown_database(url: str) -> str:
+    """The URL of a database without what is secret in it."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return "a database without a scheme"
+    if scheme == "sqlite":
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return f"{scheme}://…"
+    # Where a password is not quoted as it must be, some of it is in what comes after the host.
+    if "@" in parts.path + parts.query + parts.fragment or "\\" in rest:
+        return f"{scheme}://…"
+    return f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def parse_source(text: str) -> AssetUri | FileUri:

@@ -18,21 +18,23 @@ from dreamlake.server.settings import Settings
 __all__ = ["close_lakes", "open_lake"]
 
 _lock = threading.Lock()
-_open: dict[tuple[Path, str | None], InProcessApp] = {}
+_open: dict[tuple[Path, str | None, str | None], InProcessApp] = {}
 _inherited: list[InProcessApp] = []
 
 
-def open_lake(data: Path, storage: str | None = None) -> InProcessApp:
+def open_lake(data: Path, storage: str | None = None, database: str | None = None) -> InProcessApp:
     """The running application of an embedded lake, started if it is not running yet.
 
     Args:
         data: its folder.
         storage: where its bytes are, such as ``s3://bucket/prefix``; None for the folder.
+        database: the URL of its database; None for SQLite in the folder.
     """
     with _lock:
-        app = _open.get((data, storage))
+        app = _open.get((data, storage, database))
         if app is None:
-            app = _open[data, storage] = InProcessApp(partial(create_app, Settings(data, storage=storage)))
+            settings = Settings(data, storage=storage, database=database)
+            app = _open[data, storage, database] = InProcessApp(partial(create_app, settings))
         return app
 
 

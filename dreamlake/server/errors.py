@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from dreamlake.core.wire import Problem
 from dreamlake.errors import UsageError
+from dreamlake.server.database import DatabaseDown
 from dreamlake.server.operation.logs import request_id
 from dreamlake.server.storage.base import StorageDown
 
@@ -77,6 +78,11 @@ def _down(request: Request[Any, Any, Any], error: StorageDown) -> Response[bytes
     return _problem(503, f"the lake's storage failed: {error.strerror or error}", {"Retry-After": "1"})
 
 
+def _database_down(request: Request[Any, Any, Any], error: DatabaseDown) -> Response[bytes]:
+    log.error("%s %s failed: the database: %s", request.method, request.url.path, error)
+    return _problem(503, "the lake's database does not answer, or cannot now; try again", {"Retry-After": "1"})
+
+
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _problem(500, "the lake failed to answer this request; its log says why")
@@ -92,6 +98,7 @@ EXCEPTION_HANDLERS: Any = {
     UsageError: _usage,
     HTTPException: _http,
     StorageDown: _down,
+    DatabaseDown: _database_down,
     OSError: _storage,
     Exception: _unexpected,
 }

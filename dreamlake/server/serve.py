@@ -57,7 +57,7 @@ def serve(
 
     Raises:
         UsageError: an address beyond this machine while there is no API key, or one that cannot be listened on.
-        ConfigError: the storage cannot be used.
+        ConfigError: the storage or the database cannot be used.
     """
     start_logging(log_format, log_level)
     alone = _is_loopback(host)
@@ -83,7 +83,7 @@ def serve(
 
 
 async def _check(settings: Settings) -> bool:
-    """Find out what is wrong with a storage in S3 while it can still be said in one line; whether there are keys."""
+    """Find out what is wrong with storage and database while one line can still say it; whether there are keys."""
     settings.make_folder()
     if settings.storage is not None:
         async with open_storage(settings.storage, settings.scratch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dreamlake.core.keys import WhenAsked
@@ -29,6 +29,7 @@ class Settings:
         worker_memory: bytes of address space that one lambda may use.
         keys: when a request needs an API key; the embedded lake never asks for one.
         storage: where the bytes are, as ``open_storage`` takes it; None for the folder.
+        database: the URL of the database, as ``Database`` takes it; None for SQLite in the folder.
         grace_seconds: that requests and jobs under way are given when the lake closes.
         min_free_bytes: of the disk, with less of which the lake is not ready.
         max_requests: that are worked on at once; those that wait for their clients do not count.
@@ -56,6 +57,7 @@ class Settings:
     worker_memory: int = 8 * 1024**3
     keys: WhenAsked = "never"
     storage: str | None = None
+    database: str | None = field(default=None, repr=False)  # it may hold a password
     grace_seconds: float = 0.0
     min_free_bytes: int = 256 * 1024**2
     max_requests: int = 500
@@ -75,7 +77,8 @@ class Settings:
     def make_folder(self) -> None:
         """Make the folder, for nobody else to look into."""
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.data / "lake.db").touch(mode=0o600)  # it has secrets; SQLite gives what it makes beside it the same mode
+        if self.database is None:  # it has secrets; SQLite gives what it makes beside it the same mode
+            (self.data / "lake.db").touch(mode=0o600)
 
     @property
     def storage_location(self) -> str:
@@ -89,8 +92,8 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        """Of SQLAlchemy."""
-        return f"sqlite+aiosqlite:///{self.data / 'lake.db'}"
+        """Of ``Database``."""
+        return self.database or f"sqlite:///{self.data / 'lake.db'}"
 
     @property
     def namespace(self) -> str:

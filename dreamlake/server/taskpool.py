@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-__all__ = ["TaskPool", "run_all"]
+__all__ = ["TaskPool", "run_all", "to_the_end"]
 
 T = TypeVar("T")
 
@@ -65,3 +65,15 @@ async def run_all(fns: Sequence[Callable[[], Coroutine[Any, Any, T]]], limit: in
         for number in range(len(fns)):
             await pool.start(partial(run, number))
     return [results[number] for number in range(len(fns))]
+
+
+async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Call it, and wait for it even when we are cancelled: nothing of it may arrive when its lock is given back."""
+    task = asyncio.create_task(work())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # the cancellation is what the caller sees
+        raise

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from litestar import Litestar
 from sqlalchemy import Table, select
@@ -23,6 +24,9 @@ from dreamlake.server.lake import Lake
 from dreamlake.server.settings import Settings
 
 ROUTES = ("videos", "audio", "images", "image", "labels", "text-tracks")
+# For tests of what has nothing to do with the database, in modules that are run on both.
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+DATABASES: dict[Path, str] = {}  # the URLs of those that are not in the folders of their lakes
 WAIT = 60.0  # bounds what happens soon; nothing waits this long unless it is broken
 
 
@@ -68,21 +72,10 @@ class Upload:
 
 
 @dataclass
-class Client:
-    """An HTTP client of an open lake, and a look behind it."""
+class Http:
+    """What clients of a lake ask for."""
 
     http: httpx.AsyncClient
-    app: Litestar
-    data: Path
-
-    @property
-    def lake(self) -> Lake:
-        lake: Lake = self.app.state.lake
-        return lake
-
-    async def rows(self, table: Table) -> list[Any]:
-        async with self.lake.database.read() as connection:
-            return list((await connection.execute(select(table))).all())
 
     async def begin(
         self, data: bytes, route: str = "videos", owner: str = "alice", project: str = "robotics", **more: Any
@@ -138,10 +131,32 @@ class Client:
         return meta
 
 
+@dataclass
+class Client(Http):
+    """An HTTP client of an open lake, and a look behind it."""
+
+    app: Litestar
+    data: Path
+
+    @property
+    def lake(self) -> Lake:
+        lake: Lake = self.app.state.lake
+        return lake
+
+    async def rows(self, table: Table) -> list[Any]:
+        async with self.lake.database.read() as connection:
+            return list((await connection.execute(select(table))).all())
+
+
+def lake_settings(data: Path, **more: Any) -> Settings:
+    """The settings of the lake in a folder."""
+    return Settings(data, **{"database": DATABASES.get(data), **more})
+
+
 @asynccontextmanager
 async def opened(data: Path, **settings: Any) -> AsyncIterator[Client]:
     """The lake in a folder, while the block runs."""
-    app = create_app(Settings(data, **settings))
+    app = create_app(lake_settings(data, **settings))
     # Only the lake itself is in this process: a store is reached as from anywhere.
     routes = {"transport": httpx.ASGITransport(app), "mounts": {"all://127.0.0.1": httpx.AsyncHTTPTransport()}}
     async with app.lifespan(), httpx.AsyncClient(base_url="http://lake.test", **routes) as http:

@@ -1,4 +1,4 @@
-"""An empty lake, opened in this process."""
+"""An empty lake, opened in this process: on SQLite, and where the database matters on PostgreSQL too."""
 
 from __future__ import annotations
 
@@ -9,8 +9,50 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ._lake import Client, opened
+from tests.postgres import Postgres
+
+from ._lake import DATABASES, Client, opened
 from ._stores import Store, Stores, make_store
+
+ON_BOTH_DATABASES = {
+    "test_assets",
+    "test_catalog",
+    "test_catalog_nodes",
+    "test_gc",
+    "test_jobs",
+    "test_keys",
+    "test_orphans",
+    "test_registration",
+    "test_uploads",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of what a database decides on both."""
+    said = any("database" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if "database" in metafunc.fixturenames and module in ON_BOTH_DATABASES and not said:
+        metafunc.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL, started when its first database is wanted."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The URL of the database of the test's lake; None for the one in its folder."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield None
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.database()
+    yield url
+    server.drop(url)
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +85,14 @@ def store(
 
 
 @pytest.fixture
-def lake_data(empty_lake: Path, tmp_path: Path) -> Path:
+def lake_data(empty_lake: Path, tmp_path: Path, database: str | None) -> Iterator[Path]:
     """The folder of an empty lake that is not open."""
-    return Path(shutil.copytree(empty_lake, tmp_path / "lake"))
+    data = Path(shutil.copytree(empty_lake, tmp_path / "lake"))
+    if database is not None:
+        (data / "lake.db").unlink()  # nobody looks at it
+        DATABASES[data] = database
+    yield data
+    DATABASES.pop(data, None)
 
 
 @pytest.fixture

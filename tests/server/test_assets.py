@@ -16,7 +16,7 @@ from dreamlake.core.wire import METAS, decode_json
 from dreamlake.server.schema import bss_assets
 from tests.recordings import LABELS, make_file, make_image, make_sound
 
-from ._lake import Client, opened
+from ._lake import Client, on_sqlite, opened
 
 COMMON = {
     "id", "owner", "project", "name", "status", "error", "progress", "hash", "sha256", "size", "createdAt", "updatedAt"
@@ -96,6 +96,7 @@ async def test_what_is_staged_may_have_a_name_of_64_digits(lake_client: Client, 
         assert (await lake_client.register("/a.jpg", wrong, IMAGE)).status_code == 400, wrong
 
 
+@on_sqlite
 async def test_a_format_is_one_of_the_kind(lake_client: Client) -> None:
     digest = await lake_client.stage(CAPTIONS)
     good = [
@@ -126,6 +127,7 @@ async def test_an_image_is_ready_at_once(lake_client: Client, tmp_path: Path) ->
     assert (await lake_client.http.post("/lambdas/None", json={"imageId": meta["id"]})).status_code == 404
 
 
+@on_sqlite
 async def test_a_broken_image_is_not_registered(lake_client: Client, files: dict[str, bytes]) -> None:
     for data in (b"", b"not an image", files["image"][:-20], files["audio"]):
         answer = await lake_client.register("/a b.png", await lake_client.stage(data, "images"), IMAGE)
@@ -156,6 +158,7 @@ async def test_many_registrations_of_an_image_at_once(lake_client: Client, files
 # -- lambdas -------------------------------------------------------------------------------------------------------
 
 
+@on_sqlite
 async def test_sound_is_processed(lake_client: Client, tmp_path: Path) -> None:
     for extension, codec in ((".wav", "pcm_s16le"), (".flac", "flac")):
         made = await asyncio.to_thread(make_sound, tmp_path / f"a{extension}", seconds=0.5, layout="stereo")
@@ -164,6 +167,7 @@ async def test_sound_is_processed(lake_client: Client, tmp_path: Path) -> None:
         assert (meta["streams"], meta["error"]) == ([], None)
 
 
+@on_sqlite
 async def test_label_tracks_are_processed(lake_client: Client) -> None:
     meta = await lake_client.ready("/detections.jsonl", LABELS, LABEL_TRACK)
     assert {name: meta[name] for name in OWN[LABEL_TRACK]} == {
@@ -176,6 +180,7 @@ async def test_label_tracks_are_processed(lake_client: Client) -> None:
     assert (empty["entryCount"], empty["startTime"], empty["endTime"], empty["fields"]) == (0, None, None, [])
 
 
+@on_sqlite
 async def test_text_tracks_are_processed(lake_client: Client) -> None:
     vtt = b"WEBVTT\n\n00:01.000 --> 00:02.000\na cup\n"
     meta = await lake_client.ready("/a.vtt", vtt, TEXT_TRACK)
@@ -188,6 +193,7 @@ async def test_text_tracks_are_processed(lake_client: Client) -> None:
     assert (await lake_client.ready("/c", srt, TEXT_TRACK))["format"] == "srt"
 
 
+@on_sqlite
 async def test_what_a_file_should_not_be(lake_client: Client) -> None:
     broken = [
         (AUDIO, "/mic/a.wav", b"RIFF garbage", "a.wav: cannot be read as audio"),
@@ -243,6 +249,7 @@ async def test_a_listing_is_of_one_kind(lake_client: Client, files: dict[str, by
         assert [item["id"] for item in rest.json()["items"]] == assets[2:]
 
 
+@on_sqlite
 async def test_raw_is_the_original(lake_client: Client, files: dict[str, bytes]) -> None:
     for kind in KINDS:
         data = files[kind.name]
@@ -258,6 +265,7 @@ async def test_raw_is_the_original(lake_client: Client, files: dict[str, bytes])
         assert head.headers["content-length"] == str(len(data))
 
 
+@on_sqlite
 async def test_a_download_has_the_name_of_the_asset(lake_client: Client) -> None:
     header = re.compile(r"""attachment; filename="([ !#-\[\]-~]*)"; filename\*=UTF-8''([\w.%~-]*)""", re.ASCII)
     for name in ("a.csv", 'say "hi".csv', "ü 前.csv", "a;b,c=%41'.csv", "plain"):

@@ -13,7 +13,7 @@ from dreamlake.core.kinds import IMAGE, KINDS, LABEL_TRACK, TEXT_TRACK, VIDEO, K
 from dreamlake.core.targets import slugify
 from dreamlake.server.schema import assets, episodes, namespaces, nodes, projects
 
-from ._lake import Client, opened
+from ._lake import Client, on_sqlite, opened
 
 BSS_ID = "69e7264a0123456789abcdef"
 BODY = {"namespace": "alice", "space": "robotics", "name": "/camera/front/run01.mp4", "bssVideoId": BSS_ID}
@@ -123,6 +123,7 @@ async def test_a_file_is_no_folder_and_a_folder_no_file(lake_client: Client) -> 
         ("bssVideoId", ["", "..", BSS_ID[:-1], BSS_ID.upper(), BSS_ID + "\n", 7, None]),
     ],
 )
+@on_sqlite
 async def test_hostile_values(lake_client: Client, field: str, values: list[Any]) -> None:
     taken = []
     for value in values:
@@ -328,6 +329,7 @@ async def test_a_path_is_found_in_any_script_and_form(lake_client: Client) -> No
         assert found["bssId"] == bss_id
 
 
+@on_sqlite
 async def test_urls_begin_as_the_lake_is_reached(lake_client: Client) -> None:
     await place(lake_client, LABELS)
     async with opened(lake_client.data, public_url="https://lake.example/base") as public:

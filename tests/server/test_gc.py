@@ -35,7 +35,7 @@ from ._garbage import (
     send,
     told,
 )
-from ._lake import Client, opened
+from ._lake import Client, on_sqlite, opened
 from ._stores import Store
 
 HEX = "0123456789abcdef"
@@ -127,6 +127,7 @@ async def test_over_http_nobody_says_how_old(lake_client: Client) -> None:
     assert len(await lake_client.rows(staged)) == 1
 
 
+@on_sqlite
 async def test_in_s3(store: Store, lake_data: Path, clip: bytes) -> None:
     """Where no age can be set, it is two days later."""
     async with opened(lake_data, storage=store.location) as client:
@@ -183,6 +184,7 @@ class Forbidding(LocalStorage):
         raise PermissionError(13, "not allowed")
 
 
+@on_sqlite
 async def test_a_store_that_lists_no_uploads(lake_client: Client) -> None:
     await lake_client.lake.storage.write(STRANGER, b"segment")
     await grow_old(lake_client)
@@ -227,6 +229,7 @@ async def test_what_crashes_leave_in_a_store(store: Store) -> None:
 
 
 @pytest.mark.parametrize("damage", ["no playlist", "half a playlist", "no sidecar", "no JSON", "no chunk", "no UTF-8"])
+@on_sqlite
 async def test_an_asset_that_cannot_be_read_keeps_all_chunks(lake_client: Client, clip: bytes, damage: str) -> None:
     meta = await lake_client.ready("/a.mp4", clip)
     storage = lake_client.lake.storage
@@ -365,6 +368,7 @@ async def test_an_old_upload_that_somebody_goes_on_with(lake_client: Client) -> 
 
 
 @pytest.mark.parametrize("stored", [0, 1, 3, 6])
+@on_sqlite
 async def test_a_job_that_uses_old_chunks_again(lake_client: Client, clip: bytes, stored: int) -> None:
     """The runs begin when so many of its chunks are stored, and go on until it is done."""
     storage = lake_client.lake.storage
@@ -431,6 +435,7 @@ class LikeS3(LocalStorage):
         return old
 
 
+@on_sqlite
 async def test_a_job_that_touches_what_is_just_being_deleted(lake_client: Client, clip: bytes) -> None:
     await forget(lake_client, (await lake_client.ready("/first.mp4", clip))["id"])
     second = await lake_client.add("/second.mp4", clip)

@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
+from dreamlake.server.database import Database
 from dreamlake.server.lake import new_id
 from dreamlake.server.lambdas import runner
-from dreamlake.server.lambdas.jobs import MAX_ATTEMPTS, enqueue
+from dreamlake.server.lambdas.jobs import MAX_ATTEMPTS, claim, enqueue
 from dreamlake.server.lambdas.leases import LEASE_SECONDS
 from dreamlake.server.schema import jobs
 from tests.clips import X264, Clip, decode_plain
 
-from ._lake import WAIT, Client, opened, until
+from ._lake import WAIT, Client, lake_settings, on_sqlite, opened, until
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,7 @@ async def test_while_a_job_is_tried_again_its_old_error_is_not_shown(
         os.kill(pid, signal.SIGCONT)
 
 
+@on_sqlite
 async def test_progress_appears_in_the_metadata(lake_client: Client, slow_recording: bytes) -> None:
     asset = await lake_client.add("/slow.avi", slow_recording)
     assert (await lake_client.meta(asset))["progress"] is None
@@ -189,6 +191,40 @@ async def test_progress_appears_in_the_metadata(lake_client: Client, slow_record
     assert (await lake_client.meta(asset))["progress"] is None
 
 
+async def test_a_job_is_claimed_once(lake_data: Path) -> None:
+    """By whoever asks at the same moment, from two servers: new ones, and those whose leases have ended."""
+    async with opened(lake_data) as client:
+        ids = [await client.add(f"/{n}.mp4", b"data") for n in range(20)]
+    databases = [Database(lake_settings(lake_data).database_url) for _ in range(2)]
+    async with databases[0].write() as connection:
+        await enqueue(connection, [(new_id(), asset, "hls-split") for asset in ids])
+        lost = {"state": "running", "attempts": 1, "lease_owner": "elsewhere/1/abc", "lease_until": time.time() - 1}
+        await connection.execute(jobs.update().where(jobs.c.asset_id.in_(ids[::2])).values(**lost))
+    claims = await asyncio.gather(*(claim(databases[n % 2], f"here/{n}/abc") for n in range(60)))
+    # Whoever is turned away by somebody faster asks again a moment later.
+    while (late := await claim(databases[0], "here/late/abc")) is not None:
+        claims.append(late)
+    taken = [found for found in claims if found is not None]
+    assert sorted(found.asset.id for found in taken) == sorted(ids)
+    assert all(found.attempts == (2 if ids.index(found.asset.id) % 2 == 0 else 1) for found in taken)
+    for database in databases:
+        await database.close()
+
+
+async def test_what_was_deleted_meanwhile_gets_no_job(lake_client: Client) -> None:
+    """Also where it is one of several, and the others get theirs."""
+    there, gone = await lake_client.add("/a.mp4", b"one"), await lake_client.add("/b.mp4", b"two")
+    deleting = asyncio.create_task(lake_client.http.delete(f"/videos/{gone}"))
+    answers = await asyncio.gather(lake_client.trigger(there), lake_client.trigger(gone), lake_client.trigger(gone))
+    assert answers[0].status_code == 202
+    assert {answer.status_code for answer in answers[1:]} <= {202, 404}
+    assert (await deleting).status_code == 204
+    assert (await lake_client.trigger(gone)).status_code == 404
+    async with lake_client.lake.database.write() as connection:
+        assert await enqueue(connection, [(new_id(), asset, "hls-split") for asset in (gone, there)]) == {there}
+    assert [row.asset_id for row in await lake_client.rows(jobs)] == [there]
+
+
 # -- leases --------------------------------------------------------------------------------------------------------
 
 
@@ -197,13 +233,11 @@ async def test_a_dead_process_loses_its_lease_at_once(lake_data: Path, recording
         asset = await client.add("/a.mp4", recording)
     code = """
 import asyncio, sys
-from pathlib import Path
 from dreamlake.server.database import Database
 from dreamlake.server.lambdas.jobs import claim, enqueue
 from dreamlake.server.lambdas.leases import new_holder
-from dreamlake.server.settings import Settings
 async def main():
-    database = Database(Settings(Path(sys.argv[1])).database_url)
+    database = Database(sys.argv[1])
     async with database.write() as connection:
         await enqueue(connection, [("0" * 24, sys.argv[2], "hls-split")])
     print((await claim(database, new_holder())).asset.id, flush=True)
@@ -211,7 +245,7 @@ async def main():
 asyncio.run(main())
 """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, str(lake_data), asset, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", code, lake_settings(lake_data).database_url, asset, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     assert (await process.stdout.readline()).decode().strip() == asset
@@ -263,6 +297,7 @@ async def test_a_lake_that_closes_gives_its_jobs_back(one_slot: None, lake_data:
         assert (await the_job(client)).attempts == 1
 
 
+@on_sqlite
 async def test_an_idle_worker_ends_and_a_new_one_takes_the_next_job(
     one_slot: None, lake_data: Path, recording: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,6 +317,7 @@ async def test_an_idle_worker_ends_and_a_new_one_takes_the_next_job(
         assert one["streams"] == two["streams"]
 
 
+@on_sqlite
 async def test_no_worker_outlives_its_lake(one_slot: None, lake_data: Path) -> None:
     async with opened(lake_data) as client:
         await client.stage(b"data")
@@ -304,6 +340,7 @@ async def test_a_worker_that_is_killed_is_replaced(
     assert await worker(lake_client, after=pid)
 
 
+@on_sqlite
 async def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_wrong(
     one_slot: None, lake_client: Client, slow_recording: bytes, tmp_path: Path
 ) -> None:
@@ -351,6 +388,7 @@ async def test_a_job_that_kills_its_workers_is_given_up(one_slot: None, lake_cli
     assert (await lake_client.finished(asset))["status"] == "ready"
 
 
+@on_sqlite
 async def test_a_job_has_a_time_limit(one_slot: None, lake_data: Path, recording: bytes) -> None:
     async with opened(lake_data, worker_seconds=0.5) as client, stuck_job(client, recording) as (asset, pid):
         meta = await client.finished(asset)

@@ -19,7 +19,7 @@ import pytest
 from dreamlake.server.bss import pool
 from dreamlake.server.schema import staged
 
-from ._lake import ROUTES, Client, Upload, opened, over_tcp, until
+from ._lake import ROUTES, Client, Upload, on_sqlite, opened, over_tcp, until
 from ._uploads import ANNOUNCED, DATA, HALVES, HASH, MIB, only_upload, problem
 
 
@@ -31,6 +31,7 @@ async def content(client: Client, key: str) -> bytes:
 
 
 @pytest.mark.parametrize("route", ROUTES)
+@on_sqlite
 async def test_every_kind_stages_in_parts(lake_client: Client, route: str) -> None:
     upload = await lake_client.begin(DATA, route, contentType="application/x-anything")
     assert upload.key == f"alice/robotics/staging/{HASH}"
@@ -260,6 +261,7 @@ async def test_abort_forgets_the_parts(lake_client: Client) -> None:
     problem(await lake_client.http.put(url, content=b"late"), 404)
 
 
+@on_sqlite
 async def test_a_part_that_comes_while_its_upload_is_aborted(lake_client: Client) -> None:
     upload = await lake_client.begin(DATA)
     url = await upload.url(1)
@@ -312,6 +314,7 @@ HOSTILE_HASHES = ["", "..", HASH.upper(), HASH[:-1], HASH + "0", HASH[:-1] + "/"
         ("partSize", [-1, "many", 1 << 60]),
     ],
 )
+@on_sqlite
 async def test_hostile_beginnings(lake_client: Client, field: str, values: list[Any]) -> None:
     taken = []
     for value in values:
@@ -367,6 +370,7 @@ async def test_hostile_keys(lake_client: Client) -> None:
 # -- bytes on the way ----------------------------------------------------------------------------------------------
 
 
+@on_sqlite
 async def test_a_large_part_streams_through(lake_client: Client) -> None:
     """64 MB pass through without being held."""
     block = os.urandom(MIB // 4)
@@ -394,6 +398,7 @@ async def test_a_large_part_streams_through(lake_client: Client) -> None:
     assert peak < 16 * MIB
 
 
+@on_sqlite
 async def test_a_body_that_fails_leaves_no_part(lake_client: Client) -> None:
     upload = await lake_client.begin(DATA)
     url = await upload.url(1)
@@ -408,6 +413,7 @@ async def test_a_body_that_fails_leaves_no_part(lake_client: Client) -> None:
     assert (await upload.done())["parts"] == []
 
 
+@on_sqlite
 async def test_a_connection_that_breaks_off_leaves_no_part(lake_client: Client) -> None:
     upload = await lake_client.begin(DATA)
     kept = await upload.put(1, HALVES[0])
@@ -433,6 +439,7 @@ async def test_a_connection_that_breaks_off_leaves_no_part(lake_client: Client) 
     assert (await upload.call("complete", parts=parts)).status_code == 200
 
 
+@on_sqlite
 async def test_a_part_has_a_limit(lake_data: Path) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(101):
@@ -447,6 +454,7 @@ async def test_a_part_has_a_limit(lake_data: Path) -> None:
         assert (await client.http.put(url, content=bytes(1000))).status_code == 200
 
 
+@on_sqlite
 async def test_a_json_body_has_a_limit(lake_client: Client) -> None:
     body = b'{"owner": "' + b"a" * (5 * MIB) + b'"}'
     problem(await lake_client.http.post("/videos/upload/multipart/init", content=body), 413)

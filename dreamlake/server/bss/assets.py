@@ -15,7 +15,6 @@ from anyio.lowlevel import RunVar
 from litestar import HttpMethod, Request, Response, Router, delete, get, post, route
 from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import IMAGE, KINDS, Kind, content_type
@@ -23,7 +22,7 @@ from dreamlake.core.targets import check_name
 from dreamlake.core.wire import METAS, AssetMeta, AssetPage, RegisterAsset, Registered
 from dreamlake.errors import SourceError, UsageError
 from dreamlake.server.bss.objects import object_response
-from dreamlake.server.bss.pool import PoolKey, Verified, find_staged, use
+from dreamlake.server.bss.pool import PoolKey, Verified, find_staged, hold_names, use
 from dreamlake.server.catalog.removal import remove_asset
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["assets_routers", "current_meta", "find_asset", "register_all"]
 
 MAX_PAGE = 1000
+_IDENTITY = ("owner", "project", "kind", "name", "sha256")
 _decoders = RunVar[CapacityLimiter]("image_decoders")  # one at a time, so that large images leave threads to others
 _ID = re.compile(r"[0-9a-f]{8,24}")
 
@@ -168,6 +168,7 @@ async def register_all(
             answers[number] = refused
     async with lake.database.write() as connection:
         # Since we looked a file may have been collected, or be about to be: from here on it is not any more.
+        await hold_names(connection, [row.key for row in rows.values()])
         there = await use(connection, [row.key for row in rows.values()])
         for number, row in list(rows.items()):
             if row.key not in there or there[row.key].sha256 != row.values["sha256"]:
@@ -216,13 +217,18 @@ def _unstaged(key: PoolKey) -> Refused:
 
 
 async def _insert(connection: AsyncConnection, rows: Sequence[_Row]) -> list[tuple[Asset, bool]]:
-    """The assets with these values, made if they are not there; and whether they were."""
+    """The assets with these values, made if they are not there; and whether they were.
+
+    Args:
+        connection: in a transaction that writes, and holds the names of their bytes, so that nobody else makes them.
+        rows: of the assets.
+    """
     if not rows:
         return []
     before = await _assets_of(connection, rows)
     new = {_identity(row.values): {"id": new_id(), **row.values} for row in rows if _identity(row.values) not in before}
     if new:
-        await connection.execute(insert(bss_assets).on_conflict_do_nothing(), list(new.values()))
+        await connection.execute(bss_assets.insert(), list(new.values()))
     after = {**before, **(await _assets_of(connection, rows) if new else {})}
     found = [after[_identity(row.values)] for row in rows]
     # Of several items for the same asset the first one makes it.
@@ -234,15 +240,15 @@ async def _insert(connection: AsyncConnection, rows: Sequence[_Row]) -> list[tup
 
 
 async def _assets_of(connection: AsyncConnection, rows: Sequence[_Row]) -> dict[tuple[Any, ...], Asset]:
-    query = select(bss_assets).where(bss_assets.c.hash.in_({row.values["hash"] for row in rows}))
-    query = query.where(bss_assets.c.name.in_({row.values["name"] for row in rows}))
-    found = [Asset(**row._mapping) for row in await connection.execute(query)]
+    # By columns of the one index that is unique. The hash is no such: the same bytes may be staged under both names.
+    columns = [bss_assets.c[field].in_({row.values[field] for row in rows}) for field in _IDENTITY]
+    found = [Asset(**row._mapping) for row in await connection.execute(select(bss_assets).where(*columns))]
     return {_identity(msgspec.structs.asdict(asset)): asset for asset in found}
 
 
 def _identity(values: Mapping[str, Any]) -> tuple[Any, ...]:
     """What tells an asset from all others."""
-    return tuple(values[field] for field in ("kind", "owner", "project", "name", "sha256"))
+    return tuple(values[field] for field in _IDENTITY)
 
 
 async def current_meta(lake: Lake, asset: Asset) -> AssetMeta:

@@ -38,7 +38,8 @@ async def trigger(request: Request[Any, Any, Any], lake: OpenLake, action: FromP
     # A job that is done has left a result; if that is gone, it is done again.
     again = (await read_meta(lake.storage, asset)).status != "ready"
     async with lake.database.write() as connection:
-        await enqueue(connection, [(new_id(), asset.id, action)], again=again)
+        if not await enqueue(connection, [(new_id(), asset.id, action)], again=again):
+            raise Refused(404, f"there is no {kind.name} {asset_id} any more")
     await lake.runner.wake([asset.id])
     return Registered(asset.id, (await current_meta(lake, asset)).status)
 

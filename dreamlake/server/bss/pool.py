@@ -1,5 +1,7 @@
 """The staging pool: which bytes are staged under which name, and which names are promised to uploads under way.
 
+Whoever changes it holds the names first (``hold_names``): whether one is free is read off several tables.
+
 A file is named by the first 16 hex digits of its SHA-256 (seed 4). That is a name and no identity: where it is taken by
 other bytes, or about to be deleted, the file goes by all 64 digits. A name is promised when an upload begins, so that
 no two uploads ever write different bytes to one key.
@@ -14,21 +16,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, select, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dreamlake.server.database import Database
+from dreamlake.server.database import Database, hold, insert
 from dreamlake.server.errors import Refused
 from dreamlake.server.schema import staged, uploads
 from dreamlake.server.sidecar import staging_key
 
 __all__ = [
-    "PoolKey", "UploadRow", "Verified", "commit", "find_staged", "find_upload", "find_uploads", "forget", "keep",
-    "remember", "reserve", "use",
+    "PoolKey", "UploadRow", "Verified", "commit", "find_staged", "find_upload", "find_uploads", "forget", "hold_names",
+    "keep", "remember", "reserve", "use",
 ]  # fmt: skip
 
 REMEMBER_SECONDS = 600.0  # how old the note of an upload's last use may be
 
+_ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9][A-Za-z0-9._-]{0,99})/staging/([0-9a-f]{16}(?:[0-9a-f]{48})?)"
 )
@@ -78,6 +80,17 @@ class Verified:
     size: int
 
 
+async def hold_names(connection: AsyncConnection, keys: Iterable[PoolKey]) -> None:
+    """Keep all others who change the pool from these names, and from others that the same bytes may have.
+
+    Args:
+        connection: in a transaction that writes, and has changed nothing yet.
+        keys: all that the transaction is about.
+    """
+    # Both names of some bytes begin with the same digit. The locks are few, because a server has room for so many only.
+    await hold(connection, {f"pool/{key.owner}/{key.project}/{key.hash[0]}" for key in keys})
+
+
 async def find_staged(connection: AsyncConnection, keys: Iterable[PoolKey]) -> dict[PoolKey, Verified]:
     """What is staged at these keys."""
     keys = set(keys)
@@ -90,7 +103,7 @@ async def use(connection: AsyncConnection, keys: Iterable[PoolKey]) -> dict[Pool
     """Say that somebody counts on what is staged at these keys, which keeps it from being collected.
 
     Args:
-        connection: in a transaction that writes.
+        connection: in a transaction that writes, and holds these names.
         keys: of the files.
 
     Returns:
@@ -112,7 +125,7 @@ async def reserve(
     """The keys for bytes with these SHA-256, and whether they are staged there already.
 
     Args:
-        connection: in a transaction that writes if the names are to be promised, so that nobody else promises them.
+        connection: in a transaction that writes, and holds these names, if they are to be promised.
         wanted: for each the key by the first 16 hex digits of its SHA-256, and all 64; None when they were not
             announced, and then nothing is promised.
 
@@ -145,8 +158,9 @@ def _reserved(
 
 async def find_uploads(database: Database, wanted: Mapping[str, PoolKey]) -> dict[str, UploadRow]:
     """Uploads under way, by their ids, as far as they go to these keys."""
+    ids = [upload_id for upload_id in wanted if _ID.fullmatch(upload_id)]  # else it may be what no text can be
     async with database.read() as connection:
-        rows = (await connection.execute(select(uploads).where(uploads.c.id.in_(wanted)))).all()
+        rows = (await connection.execute(select(uploads).where(uploads.c.id.in_(ids)))).all()
     return {
         row.id: UploadRow(row.id, _key(row), row.target, row.storage_id, row.sha256, row.used_at)
         for row in rows
@@ -179,11 +193,12 @@ async def remember(connection: AsyncConnection, rows: Sequence[UploadRow]) -> No
         for row in rows
     ]  # fmt: skip
     if values:
-        await connection.execute(insert(uploads), values)
+        await connection.execute(uploads.insert(), values)
 
 
 async def commit(connection: AsyncConnection, done: Sequence[tuple[UploadRow, Verified]]) -> None:
     """The bytes lie at their keys: from now on everybody may count on them, and the uploads are over."""
+    await hold_names(connection, [row.key for row, _ in done])
     now = time.time()
     values = [
         {
@@ -193,7 +208,9 @@ async def commit(connection: AsyncConnection, done: Sequence[tuple[UploadRow, Ve
         for row, found in done
     ]  # fmt: skip
     if values:
-        renew = insert(staged).on_conflict_do_update(["owner", "project", "hash"], set_={"used_at": now})
+        renew = insert(connection, staged).on_conflict_do_update(
+            index_elements=["owner", "project", "hash"], set_={"used_at": now}
+        )
         await connection.execute(renew, values)
         await connection.execute(uploads.delete().where(uploads.c.id.in_([row.id for row, _ in done])))
 

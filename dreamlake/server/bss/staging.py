@@ -7,17 +7,14 @@ complete, and are moved into the pool if they are what their name says.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from weakref import WeakValueDictionary
 
 from sqlalchemy import func, select, update
 
@@ -32,8 +29,6 @@ from dreamlake.server.storage import Staged, StorageError, UnknownUploadError
 from dreamlake.server.taskpool import run_all
 
 __all__ = ["begin", "finish", "parse_checksum", "signed_parts"]
-
-_completing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # a client may ask again before it is done
 
 
 async def begin(lake: Lake, items: Sequence[InitUpload], base: str) -> list[UploadStarted | Refused]:
@@ -65,6 +60,7 @@ async def begin(lake: Lake, items: Sequence[InitUpload], base: str) -> list[Uplo
         begin_all = [partial(_begin_in_storage, lake, row, waiting[number]) for number, row in planned.items()]
         rows = dict(zip(planned, await run_all(begin_all), strict=True))
         async with lake.database.write() as connection:
+            await pool.hold_names(connection, [key for key, _ in places.values()])
             still = dict(zip(waiting, await pool.reserve(connection, _wanted(waiting.values())), strict=True))
             known = [number for number, place in still.items() if place[1] and place == places[number]]
             await pool.use(connection, [still[number][0] for number in known])
@@ -126,9 +122,8 @@ async def finish(lake: Lake, items: Sequence[CompleteUpload]) -> list[Refused | 
     Returns:
         For each None, or why it was refused, which does not hold up the others.
     """
-    async with AsyncExitStack() as alone:
-        for upload_id in sorted({item.upload_id for item in items}):  # in order, or two would wait for each other
-            await alone.enter_async_context(_completing.setdefault(upload_id, asyncio.Lock()))
+    # A client may ask again before it is done, and another server.
+    async with lake.database.alone(f"upload/{item.upload_id}" for item in items):
         keys = {item.upload_id: PoolKey.parse(item.key) for item in items}
         rows = await pool.find_uploads(lake.database, keys)
         joined = await run_all([partial(_joined, lake, item, rows.get(item.upload_id)) for item in items])
@@ -147,6 +142,7 @@ async def _joined(
         if row is None or not await pool.keep(lake.database, row):
             # The answer to an earlier try may have been lost: then the bytes are there.
             async with lake.database.write() as connection:
+                await pool.hold_names(connection, [key])
                 if not await pool.use(connection, [key]):
                     raise Refused(404, "there is no such upload, or no longer")
             return None
@@ -190,6 +186,7 @@ async def _move(lake: Lake, row: UploadRow, digest: str) -> None:
     """Bring what was read into the pool, under the name that it was promised."""
     async with lake.database.write() as connection:
         short = replace(row.key, hash=digest[:HASH_DIGITS])
+        await pool.hold_names(connection, [short])
         [(key, there)] = await pool.reserve(connection, [(short, digest)])
         if key == row.key:
             # From here on the name is promised to these bytes, as if they had been announced.

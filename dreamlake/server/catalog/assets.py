@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import normalize
 
 import msgspec
 from litestar import Request, get, post
 from litestar.params import FromQuery, JSONBody
-from sqlalchemy import select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import Kind, kind_named
@@ -20,7 +20,8 @@ from dreamlake.core.targets import check_name, join_path
 from dreamlake.core.wire import AssetCreated, AssetFound, AssetsCreated, CreateAsset, CreateAssets, Created
 from dreamlake.errors import UsageError
 from dreamlake.server.access import Caller
-from dreamlake.server.catalog.tree import Memo, ensure_leaf, ensure_project
+from dreamlake.server.catalog.tree import Memo, ensure_leaf, ensure_project, order
+from dreamlake.server.database import insert
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.routing import AssetKind
@@ -38,42 +39,63 @@ async def create(
     """Give an asset its place in a namespace, a space and a folder. The same again gives the same records."""
     body: dict[str, Any] = msgspec.json.decode(await request.body())
     async with lake.database.write() as connection:
-        return await _create(connection, lake, lake.base_url(request), kind, data, body, {})
+        return await _create(connection, lake, lake.base_url(request), _Item(kind, data, body, time.time()), {})
 
 
 @post("/batch/assets", status_code=200)
 async def create_many(request: Request[Any, Any, Any], data: JSONBody[CreateAssets], lake: OpenLake) -> AssetsCreated:
     """The same for many assets, in one transaction."""
-    base = lake.base_url(request)
-    answers = []
+    base, now = lake.base_url(request), time.time()
+    answers: dict[int, Created] = {}
+    items: dict[int, _Item] = {}
+    for number, body in enumerate(data.items):
+        try:
+            # Of several assets of one name the last is the newest one, in whatever order they are made.
+            created_at = now + number * 1e-6
+            items[number] = _Item(
+                kind_named(str(body.get("kind"))), msgspec.convert(body, CreateAsset), body, created_at
+            )
+        except (UsageError, msgspec.ValidationError) as error:
+            answers[number] = Created(problem=Refused(400, str(error)).problem)
     memo: Memo = {}
     async with lake.database.write() as connection:
-        for body in data.items:
+        for number, item in sorted(items.items(), key=lambda pair: pair[1].order):
             try:
-                kind = kind_named(str(body.get("kind")))
-                item = msgspec.convert(body, CreateAsset)
-                answers.append(Created(created=await _create(connection, lake, base, kind, item, body, memo)))
+                answers[number] = Created(created=await _create(connection, lake, base, item, memo))
             except Refused as refused:
-                answers.append(Created(problem=refused.problem))
-            except (UsageError, msgspec.ValidationError) as error:
-                answers.append(Created(problem=Refused(400, str(error)).problem))
-    return AssetsCreated(answers)
+                answers[number] = Created(problem=refused.problem)
+            except UsageError as error:
+                answers[number] = Created(problem=Refused(400, str(error)).problem)
+    return AssetsCreated([answers[number] for number in range(len(data.items))])
 
 
-async def _create(
-    connection: AsyncConnection,
-    lake: Lake,
-    base: str,
-    kind: Kind,
-    data: CreateAsset,
-    body: Mapping[str, Any],
-    memo: Memo,
-) -> AssetCreated:
-    bss_id = getattr(data, _ATTRIBUTES[kind.bss_field])
+@dataclass(frozen=True)
+class _Item:
+    """An asset that is to get its place, and all of the body that asks for it."""
+
+    kind: Kind
+    data: CreateAsset
+    body: Mapping[str, Any]
+    created_at: float
+
+    @property
+    def bss_id(self) -> str | None:
+        found: str | None = getattr(self.data, _ATTRIBUTES[self.kind.bss_field])
+        return found
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        data = self.data
+        place = order(data.namespace, data.space, data.episode_name, normalize("NFC", data.name))
+        return place, self.bss_id or ""
+
+
+async def _create(connection: AsyncConnection, lake: Lake, base: str, item: _Item, memo: Memo) -> AssetCreated:
+    kind, data, bss_id = item.kind, item.data, item.bss_id
     if bss_id is None:
         raise Refused(400, f"{kind.bss_field} is missing: register {kind.phrase} with the storage service first")
-    extra = {key: value for key, value in body.items() if key not in _ATTRIBUTES and key != "kind"}
-    naming = Naming(data.namespace, data.space, data.episode_name, data.name, bss_id, extra)
+    extra = {key: value for key, value in item.body.items() if key not in _ATTRIBUTES and key != "kind"}
+    naming = Naming(data.namespace, data.space, data.episode_name, data.name, bss_id, extra, item.created_at)
     return await name_asset(connection, lake, base, kind, naming, memo)
 
 
@@ -87,6 +109,7 @@ class Naming:
     name: str
     bss_id: str
     extra: dict[str, Any]
+    created_at: float = field(default_factory=time.time)
 
 
 async def name_asset(
@@ -107,19 +130,18 @@ async def name_asset(
     await _check_owner(connection, lake.caller, naming.namespace, kind, bss_id)
     project_id, episode_id = await ensure_project(connection, naming.namespace, naming.space, naming.episode, memo)
     leaf = await ensure_leaf(connection, project_id, episode_id, name, kind.name, memo)
-    asset_id = new_id()
     row = {
-        "id": asset_id, "node_id": leaf.node_id, "bss_id": bss_id, "kind": kind.name, "folder_id": leaf.folder_id,
-        "filename": leaf.filename, "metadata": naming.extra, "created_at": time.time(),
+        "id": new_id(), "node_id": leaf.node_id, "bss_id": bss_id, "kind": kind.name, "folder_id": leaf.folder_id,
+        "filename": leaf.filename, "metadata": naming.extra, "created_at": naming.created_at,
     }  # fmt: skip
-    made = await connection.execute(insert(assets).values(**row).on_conflict_do_nothing())
-    if not made.rowcount:
-        # Who brings an earlier version back makes it the newest one.
-        there = (assets.c.node_id == leaf.node_id) & (assets.c.bss_id == bss_id)
-        await connection.execute(
-            update(assets).where(there).values(created_at=row["created_at"], metadata=naming.extra)
-        )
-        asset_id = str(await connection.scalar(select(assets.c.id).where(there)))
+    # Who brings an earlier version back makes it the newest one.
+    newest = {"created_at": row["created_at"], "metadata": naming.extra}
+    made = (
+        insert(connection, assets)
+        .values(**row)
+        .on_conflict_do_update(index_elements=["node_id", "bss_id"], set_=newest)
+    )
+    asset_id: str = (await connection.execute(made.returning(assets.c.id))).scalar_one()
     url = None
     if kind.action is not None:
         path, query = f"/lambdas/{kind.action}", {kind.id_field: bss_id}

@@ -11,7 +11,7 @@ from dreamlake.core.targets import MAX_NAME_BYTES, check_name
 from dreamlake.core.wirecatalog import FOLDER, MoveNode, Node
 from dreamlake.server.catalog.place import AskedNode, find_node
 from dreamlake.server.catalog.rows import Found, as_node, below
-from dreamlake.server.catalog.tree import ensure_folder, hold_project, upsert
+from dreamlake.server.catalog.tree import ensure_folder, hold_tree, upsert
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import OpenLake
 from dreamlake.server.schema import assets, episodes, nodes
@@ -29,7 +29,7 @@ async def move(data: JSONBody[MoveNode], lake: OpenLake, node: AskedNode) -> Nod
         raise Refused(400, f"{node.path} is an episode, which cannot be moved")
     name = check_name(data.name)
     async with lake.database.write() as connection:
-        await hold_project(connection, node.project_id, alone=True)
+        await hold_tree(connection, node.project_id, alone=True)
         node = await find_node(connection, node.id)  # where it is now, since nothing else moves here any more
         await _move(connection, node, name, data.episode)
         return as_node(await find_node(connection, node.id))

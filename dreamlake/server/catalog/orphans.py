@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dreamlake.core.kinds import kind_named
 from dreamlake.core.wire import Orphan, OrphansFound, Repaired
 from dreamlake.server.catalog.assets import Naming, name_asset
+from dreamlake.server.catalog.tree import hold_tree
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake
 from dreamlake.server.schema import assets, bss_assets, namespaces, nodes, projects
@@ -52,13 +53,16 @@ async def repair(lake: OpenLake, limit: FromQuery[int] = 100) -> Repaired:
     for row in unnamed:
         try:
             async with lake.database.write() as connection:
+                if await connection.scalar(select(assets.c.id).where(assets.c.bss_id == row.id).limit(1)) is not None:
+                    continue  # somebody has just named it
                 naming = Naming(row.owner, row.project, None, row.name, row.id, {})
                 await name_asset(connection, lake, "", kind_named(row.kind), naming, {})
             named += 1
         except Refused as refused:
             problems.append(f"{row.name} in {row.owner}@{row.project}: {refused.detail}")
-    async with lake.database.write() as connection:
-        for row in empty:
+    for row in empty:
+        async with lake.database.write() as connection:
+            await hold_tree(connection, row.project_id, alone=True)
             await _forget(connection, row)
     return Repaired(named, len(empty), problems)
 
@@ -83,7 +87,7 @@ def _empty(lake: Lake) -> Select[Any]:
         .join(projects, projects.c.id == nodes.c.project_id)
         .join(namespaces, namespaces.c.id == projects.c.namespace_id)
     )
-    columns = (assets.c.id, assets.c.node_id, assets.c.bss_id, assets.c.kind, nodes.c.path)
+    columns = (assets.c.id, assets.c.node_id, assets.c.bss_id, assets.c.kind, nodes.c.path, nodes.c.project_id)
     query = (
         select(*columns, namespaces.c.slug, projects.c.slug.label("project"))
         .select_from(tables)

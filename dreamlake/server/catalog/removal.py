@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dreamlake.core.wirecatalog import FOLDER
 from dreamlake.server.catalog.place import AskedNode, find_node
 from dreamlake.server.catalog.rows import Found, below
-from dreamlake.server.catalog.tree import hold_project
+from dreamlake.server.catalog.tree import hold_tree
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake
 from dreamlake.server.schema import assets, bss_assets, namespaces, nodes, projects
@@ -37,7 +37,7 @@ async def remove_node(lake: OpenLake, node: AskedNode, recursive: FromQuery[bool
         raise Refused(400, f"{node.path} is an episode, which cannot be deleted")
     while True:
         async with lake.database.write() as connection:
-            await hold_project(connection, node.project_id, alone=True)
+            await hold_tree(connection, node.project_id, alone=True)
             node = await find_node(connection, node.id)  # where it is now, since nothing else moves here any more
             left, unnamed = await _remove_some(connection, node, recursive=recursive)
         await _remove_all_objects(lake, unnamed)
@@ -52,7 +52,7 @@ async def remove_asset(lake: Lake, asset: Asset) -> None:
         query = query.where(namespaces.c.slug == asset.owner, projects.c.slug == asset.project)
         project_id = await connection.scalar(query)
         if project_id is not None:
-            await hold_project(connection, project_id, alone=True)
+            await hold_tree(connection, project_id, alone=True)
             named = select(assets.c.node_id).join(nodes, nodes.c.id == assets.c.node_id)
             named = named.where(assets.c.bss_id == asset.id, nodes.c.project_id == project_id)
             where = list((await connection.scalars(named)).all())
@@ -90,8 +90,12 @@ async def _unname(connection: AsyncConnection, namespace: str, leaves: Sequence[
         for at in range(0, len(named), PAGE)
         for row in await connection.execute(_unnamed(namespace, bss_assets.c.id.in_(named[at : at + PAGE])))
     ]
+    unnamed.sort(key=lambda asset: asset.id)
     for at in range(0, len(unnamed), PAGE):
         ids = [asset.id for asset in unnamed[at : at + PAGE]]
+        # In one order, as all who lock several of them.
+        held = select(bss_assets.c.id).where(bss_assets.c.id.in_(ids)).order_by(bss_assets.c.id).with_for_update()
+        await connection.execute(held)
         await connection.execute(bss_assets.delete().where(bss_assets.c.id.in_(ids)))
     return unnamed
 

@@ -1,6 +1,8 @@
 """Names: namespaces, projects, episodes and the folder tree (seed 2, "DreamLake Server").
 
 Every record is made by an insert that yields to whoever was first, so any number of concurrent creators end with one.
+In PostgreSQL that insert waits until the first one's transaction has ended. So that no two wait for each other, all
+make their records in one order: what lies in something after it, and what lies beside it by name (``order``).
 """
 
 from __future__ import annotations
@@ -9,15 +11,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Column, Row, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dreamlake.server.database import hold, insert
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import new_id
 from dreamlake.server.schema import episodes, namespaces, nodes, projects
 
-__all__ = ["Leaf", "Memo", "ensure_folder", "ensure_leaf", "ensure_project", "hold_project", "upsert"]
+__all__ = ["Leaf", "Memo", "ensure_folder", "ensure_leaf", "ensure_project", "hold_tree", "order", "upsert"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,24 @@ class Leaf:
 
 
 Memo = dict[tuple[Any, ...], str]
+
+TRIES = 10  # at a record that is made and taken away again each time
+
+
+def order(namespace: str, space: str, episode: str | None, name: str) -> tuple[Any, ...]:
+    """What a transaction that makes several assets sorts them by."""
+    return namespace, space, episode or "", *name.strip("/").split("/")
+
+
+async def hold_tree(connection: AsyncConnection, project_id: str, *, alone: bool) -> None:
+    """Keep the nodes of a space where they are until the transaction ends.
+
+    Args:
+        connection: in a transaction that writes.
+        project_id: of the space.
+        alone: for who takes nodes away or moves them; False for who makes them, which many may do at once.
+    """
+    await hold(connection, [f"tree/{project_id}"], alone=alone)
 
 
 async def upsert(
@@ -47,15 +67,32 @@ async def upsert(
     known = (table.name, *identity.values())
     if memo is not None and known in memo:
         return memo[known]
-    values = {"id": new_id(), **identity, **rest, "created_at": time.time()}
-    made = await connection.execute(insert(table).values(**values).on_conflict_do_nothing())
-    found = str(values["id"])
-    if not made.rowcount:  # somebody was faster
-        where = [table.c[column] == value for column, value in identity.items()]
-        found = str((await connection.execute(select(table.c.id).where(*where))).scalar_one())
+    found: str = (await _upsert(connection, table, identity, rest, table.c.id)).id
     if memo is not None:
         memo[known] = found
     return found
+
+
+async def _upsert(
+    connection: AsyncConnection,
+    table: Table,
+    identity: dict[str, Any],
+    rest: dict[str, Any],
+    *columns: Column[Any],
+    shared: bool = True,
+) -> Row[Any]:
+    """These columns of the record, made if there is none; ``shared`` by many, so that it is there most likely."""
+    query = select(*columns).where(*(table.c[column] == value for column, value in identity.items()))
+    for attempt in range(TRIES):
+        # To look disturbs nobody.
+        if (shared or attempt) and (row := (await connection.execute(query)).first()) is not None:
+            return row
+        values = {"id": new_id(), **identity, **rest, "created_at": time.time()}
+        made = insert(connection, table).values(**values).on_conflict_do_nothing().returning(*columns)
+        if (row := (await connection.execute(made)).first()) is not None:
+            return row
+        # Somebody was faster.
+    raise Refused(503, f"{table.name} are made and taken away all the time; try again", {"Retry-After": "1"})
 
 
 async def ensure_project(
@@ -65,26 +102,11 @@ async def ensure_project(
     namespace_id = await upsert(connection, namespaces, {"slug": namespace}, memo)
     project_id = await upsert(connection, projects, {"namespace_id": namespace_id, "slug": space}, memo)
     if ("held", project_id) not in memo:
-        await hold_project(connection, project_id)
+        await hold_tree(connection, project_id, alone=False)
         memo["held", project_id] = project_id
     if episode is None:
         return project_id, None
     return project_id, await upsert(connection, episodes, {"project_id": project_id, "name": episode}, memo)
-
-
-async def hold_project(connection: AsyncConnection, project_id: str, *, alone: bool = False) -> None:
-    """Keep the paths of a project as they are until the transaction ends; any number may add some at once.
-
-    PostgreSQL locks the row. SQLite, which has one writer at a time, ignores it.
-
-    Args:
-        connection: in a transaction that writes.
-        project_id: of the project.
-        alone: for the one that changes paths, or takes them away.
-    """
-    query = select(projects.c.id).where(projects.c.id == project_id)
-    lock = query.with_for_update() if alone else query.with_for_update(read=True, key_share=True)
-    await connection.execute(lock)
 
 
 async def ensure_leaf(
@@ -124,18 +146,12 @@ async def _node(
 ) -> str:
     if memo is not None and (known := memo.get((nodes.name, scope, path))) is not None:
         return known
-    node_id = new_id()
-    row = {
-        "id": node_id, "scope": scope, "path": path, "project_id": project_id, "episode_id": episode_id,
-        "parent_id": parent_id, "kind": kind, "name": name, "created_at": time.time(),
-    }  # fmt: skip
-    made = await connection.execute(insert(nodes).values(**row).on_conflict_do_nothing())
-    if not made.rowcount:  # somebody was faster
-        where = (nodes.c.scope == scope, nodes.c.path == path)
-        there = (await connection.execute(select(nodes.c.id, nodes.c.kind).where(*where))).one()
-        if there.kind != kind:
-            raise Refused(409, f"{path} is a {there.kind}, and cannot be a {kind} too")
-        node_id = there.id
+    rest = {"project_id": project_id, "episode_id": episode_id, "parent_id": parent_id, "kind": kind, "name": name}
+    identity, columns = {"scope": scope, "path": path}, (nodes.c.id, nodes.c.kind)
+    row = await _upsert(connection, nodes, identity, rest, *columns, shared=kind == "folder")
+    if row.kind != kind:
+        raise Refused(409, f"{path} is a {row.kind}, and cannot be a {kind} too")
+    found: str = row.id
     if memo is not None:
-        memo[nodes.name, scope, path] = node_id
-    return node_id
+        memo[nodes.name, scope, path] = found
+    return found

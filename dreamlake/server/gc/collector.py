@@ -57,6 +57,7 @@ async def collect(lake: Lake, *, dry_run: bool = False, now: float | None = None
         )
     async with (
         locked(lake.settings.data, poll=POLL_SECONDS),
+        lake.database.alone(["gc"]),  # from servers of other machines
         open_marks(lake.storage.scratch) as marks,
     ):
         # A job is done long before what it has touched at its beginning is as old as this.

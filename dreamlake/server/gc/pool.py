@@ -14,15 +14,14 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, select, tuple_, union, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dreamlake.server.bss.pool import PoolKey, find_staged
+from dreamlake.server.bss.pool import PoolKey, find_staged, hold_names
 from dreamlake.server.errors import Refused
-from dreamlake.server.gc.run import PAGE, Run, pages, to_the_end
+from dreamlake.server.gc.run import PAGE, Run, pages
 from dreamlake.server.schema import bss_assets, namespaces, projects, staged, uploads
 from dreamlake.server.storage import Listed, Pending, StorageDown, UnknownUploadError
-from dreamlake.server.taskpool import run_all
+from dreamlake.server.taskpool import run_all, to_the_end
 
 __all__ = ["collect_parked", "collect_pending", "collect_staged", "collect_unnamed", "collect_uploads", "find_projects"]
 
@@ -58,6 +57,7 @@ async def collect_uploads(run: Run) -> None:
             continue
         ended = []
         async with run.lake.database.write() as connection:
+            await hold_names(connection, [PoolKey(row.owner, row.project, row.hash) for row in rows])
             for row in rows:
                 # Who goes on with one renews it first, so that it is either his or ours.
                 gone = uploads.delete().where(uploads.c.id == row.id, uploads.c.used_at < run.before)
@@ -151,6 +151,7 @@ async def _collect_rows(run: Run, *conditions: ColumnElement[bool]) -> None:
         last = tuple(rows[-1])[:3]
         if not run.dry_run:
             async with run.lake.database.write() as connection:
+                await hold_names(connection, [PoolKey(*tuple(row)[:3]) for row in rows])
                 query = update(staged).where(tuple_(*_STAGED).in_([tuple(row)[:3] for row in rows]), *conditions)
                 taken = await connection.execute(query.values(collecting=True).returning(*_STAGED, staged.c.size))
                 rows = taken.all()
@@ -198,6 +199,7 @@ async def _end_unnamed(run: Run, page: list[Listed]) -> None:
         unknown = [key for key in found if not await _is_known(connection, key)]
     if unknown and not run.dry_run:
         async with run.lake.database.write() as connection:
+            await hold_names(connection, unknown)
             unknown = [key for key in unknown if await _take_name(connection, key)]
         await _end_names(run, unknown)
     for key in unknown:
@@ -212,11 +214,11 @@ async def _is_known(connection: AsyncConnection, key: PoolKey) -> bool:
 
 
 async def _take_name(connection: AsyncConnection, key: PoolKey) -> bool:
-    """Take a name that nobody else has, so that nobody uses it until what is under it is deleted."""
+    """Take a name that nobody else has and we hold, so that nobody uses it until what is under it is deleted."""
     if await _is_known(connection, key):
         return False
     row = {"owner": key.owner, "project": key.project, "hash": key.hash, "sha256": key.hash, "size": 0}
-    await connection.execute(insert(staged).values(**row, used_at=0.0, created_at=time.time(), collecting=True))
+    await connection.execute(staged.insert().values(**row, used_at=0.0, created_at=time.time(), collecting=True))
     return True
 
 
@@ -225,6 +227,7 @@ async def _end_names(run: Run, keys: Sequence[PoolKey]) -> None:
     await run_all([partial(to_the_end, partial(run.lake.storage.delete, str(key))) for key in keys])
     if keys:
         async with run.lake.database.write() as connection:
+            await hold_names(connection, keys)
             names = [(key.owner, key.project, key.hash) for key in keys]
             await connection.execute(staged.delete().where(staged.c.collecting, tuple_(*_STAGED).in_(names)))
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dreamlake.core.wire import Freed, GcReport
 from dreamlake.server.gc.marks import Marks
 from dreamlake.server.lake import Lake
 from dreamlake.server.storage import Listed
+from dreamlake.server.taskpool import to_the_end
 
-__all__ = ["PAGE", "Run", "pages", "to_the_end"]
+__all__ = ["PAGE", "Run", "pages"]
 
 T = TypeVar("T")
 
@@ -59,15 +59,3 @@ async def pages(items: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[list
             page = []
     if page:
         yield page
-
-
-async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Call it, and wait for it even when we are cancelled: no deletion may arrive when the lock is given back."""
-    task = asyncio.create_task(work())
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # the cancellation is what the caller sees
-        raise

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dreamlake.server.database import Database
+from dreamlake.server.database import Database, insert
 from dreamlake.server.lambdas.leases import LEASE_SECONDS, is_gone
 from dreamlake.server.schema import bss_assets, jobs
 from dreamlake.server.sidecar import Asset
@@ -21,6 +20,7 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_ATTEMPTS = 3
+_LEASE = ("state", "attempts", "lease_owner", "lease_until")
 
 
 @dataclass(frozen=True)
@@ -43,48 +43,65 @@ class JobState:
     progress: float | None
 
 
-async def enqueue(connection: AsyncConnection, wanted: Sequence[tuple[str, str, str]], *, again: bool = False) -> None:
-    """Queue jobs. One that is queued, running or done already stays as it is; one that failed is tried anew, and with
-    ``again`` one that is done too.
+async def enqueue(
+    connection: AsyncConnection, wanted: Sequence[tuple[str, str, str]], *, again: bool = False
+) -> set[str]:
+    """Queue the jobs of those assets that there are.
+
+    One that is queued, running or done already stays as it is; one that failed is tried anew, and with ``again`` one
+    that is done too.
 
     Args:
         connection: in a transaction that writes.
         wanted: an id for the job, the asset's id and the action of each.
         again: whether what is done is done again.
+
+    Returns:
+        The ids of the assets that there are.
     """
+    ids = {asset_id for _, asset_id, _ in wanted}
+    query = select(bss_assets.c.id).where(bss_assets.c.id.in_(ids)).order_by(bss_assets.c.id)
+    there = set(await connection.scalars(query.with_for_update(key_share=True, read=True)))  # so that they stay
     fresh = {"state": "queued", "attempts": 0, "lease_owner": None, "lease_until": None, "progress": 0.0, "error": None}
     ended = ("failed", "done") if again else ("failed",)
     rows = [
         {"id": job_id, "asset_id": asset_id, "action": action, "created_at": time.time(), **fresh}
-        for job_id, asset_id, action in wanted
+        for job_id, asset_id, action in sorted(
+            wanted, key=lambda job: job[1:]
+        )  # in order, or two would lock each other
+        if asset_id in there
     ]
     if rows:
-        statement = insert(jobs).on_conflict_do_update(
-            ["asset_id", "action"], set_=fresh, where=or_(*(jobs.c.state == state for state in ended))
+        statement = insert(connection, jobs).on_conflict_do_update(
+            index_elements=["asset_id", "action"], set_=fresh, where=or_(*(jobs.c.state == state for state in ended))
         )
         await connection.execute(statement, rows)
+    return there
 
 
 async def claim(database: Database, holder: str) -> Claim | None:
     """Take the oldest job that nobody works on."""
     async with database.write() as connection:
-        # Few are running at a time, and many may be queued: of those the oldest is enough.
+        # Few are running at a time, and many may be queued: of those the oldest is enough that nobody else just takes.
         oldest = select(jobs).order_by(jobs.c.created_at)
         running = (await connection.execute(oldest.where(jobs.c.state == "running"))).all()
-        queued = (await connection.execute(oldest.where(jobs.c.state == "queued").limit(1))).all()
+        next_one = oldest.where(jobs.c.state == "queued").limit(1).with_for_update(skip_locked=True)
+        queued = (await connection.execute(next_one)).all()
         now = time.time()
         free = [row for row in running if row.lease_until < now or is_gone(row.lease_owner)]
-        row = min([*free, *queued], key=lambda row: row.created_at, default=None)
-        if row is None:
-            return None
-        attempts = row.attempts + 1
-        await connection.execute(
-            update(jobs)
-            .where(jobs.c.id == row.id)
-            .values(state="running", attempts=attempts, lease_owner=holder, lease_until=now + LEASE_SECONDS)
-        )
-        asset = (await connection.execute(select(bss_assets).where(bss_assets.c.id == row.asset_id))).one()
-        return Claim(row.id, row.action, attempts, attempts > MAX_ATTEMPTS, row.error, Asset(**asset._mapping))
+        for row in sorted([*free, *queued], key=lambda row: row.created_at):
+            attempts = row.attempts + 1
+            # As we saw it: its holder may have gone on with it since, or somebody else have taken it over.
+            unchanged = [jobs.c[name].is_not_distinct_from(getattr(row, name)) for name in _LEASE]
+            taken = await connection.execute(
+                update(jobs)
+                .where(jobs.c.id == row.id, *unchanged)
+                .values(state="running", attempts=attempts, lease_owner=holder, lease_until=now + LEASE_SECONDS)
+            )
+            if taken.rowcount:
+                asset = (await connection.execute(select(bss_assets).where(bss_assets.c.id == row.asset_id))).one()
+                return Claim(row.id, row.action, attempts, attempts > MAX_ATTEMPTS, row.error, Asset(**asset._mapping))
+        return None
 
 
 async def keep(database: Database, job_id: str, holder: str, progress: float) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dreamlake.server.database import Database
+from dreamlake.server.database import Database, DatabaseDown
 from dreamlake.server.lambdas import jobs
 from dreamlake.server.lambdas.jobs import Claim
 from dreamlake.server.lambdas.leases import LEASE_SECONDS, new_holder, retire
@@ -91,7 +91,7 @@ class Runner:
         retire(self._holder)
         try:
             await jobs.release(self._database, self._holder)
-        except RuntimeError:
+        except (RuntimeError, DatabaseDown):
             # At the interpreter's end no thread begins any more. The next lake sees that this process is gone.
             log.debug("leases were not given back", exc_info=True)
 
@@ -121,6 +121,9 @@ class Runner:
                         await self._execute(worker, claim)
                         continue
                 unfinished = await jobs.pending(self._database)
+            except DatabaseDown as error:
+                log.warning("the job queue cannot be read: %s; trying again", error)
+                unfinished = True
             except Exception:
                 log.exception("the job queue cannot be read; trying again")
                 unfinished = True
@@ -177,7 +180,8 @@ class Runner:
             await asyncio.sleep(KEEP_SECONDS)
             if worker.progress != said or time.monotonic() - kept > LEASE_SECONDS / 4:
                 said, kept = worker.progress, time.monotonic()
-                await jobs.keep(self._database, claim.id, self._holder, said)
+                with suppress(DatabaseDown):  # the next time may do
+                    await jobs.keep(self._database, claim.id, self._holder, said)
 
 
 class _Closing(Exception):
