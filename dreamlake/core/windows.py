@@ -1,0 +1,76 @@
+"""Which windows of time an entry of a track belongs to, and which windows a question about a track needs (seed 3).
+
+An entry belongs to a window if ``ts < windowEnd and ts + dt > windowStart``; one without a duration, which that rule
+would put nowhere, to the one that it begins in. Windows are numbered by ``start / length``, also below zero.
+
+An entry that lasts long would be repeated in every window, and few of them could make a track of any size. So one that
+spans more than ``SPAN`` windows of 30 s is kept in windows of 600 s instead, or of 12,000 s, and so on: each length has
+a stream of its own. What is stored is at most ``SPAN + 1`` times the file, and a question still needs few windows.
+
+All of it holds for numbers and for arrays of them alike, and is exact: both know ``//`` without a rounding error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SPAN", "WINDOW", "first_window", "last_window", "overlaps", "place", "window_length", "windows_between"]
+
+WINDOW = 30  # seconds
+SPAN = 20  # windows of one length that an entry may be in
+
+N = TypeVar("N", float, NDArray[np.float64])
+
+
+def window_length(level: int) -> int:
+    """The length of the windows of a stream, seconds; the first level has those of seed 3."""
+    return int(WINDOW * SPAN**level)
+
+
+def first_window(ts: N, length: int) -> N:
+    """The number of the window in which an entry begins."""
+    return ts // length
+
+
+def last_window(ts: N, end: N, length: int) -> N:
+    """The number of the last window that an entry belongs to."""
+    larger: Any = np.maximum if isinstance(ts, np.ndarray) else max
+    last: N = larger(-(-end // length) - 1, ts // length)
+    return last
+
+
+def place(
+    ts: NDArray[np.float64], end: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The stream of each entry, and its first and last window there.
+
+    Args:
+        ts: (N,) when they begin, seconds.
+        end: (N,) when they end.
+    """
+    first = first_window(ts, WINDOW).astype(np.int64)
+    last = last_window(ts, end, WINDOW).astype(np.int64)
+    level = np.zeros(len(ts), np.int64)
+    long = np.flatnonzero(last - first >= SPAN)
+    while len(long):
+        level[long] += 1
+        length = window_length(int(level[long[0]]))
+        first[long] = first_window(ts[long], length)
+        last[long] = last_window(ts[long], end[long], length)
+        long = long[last[long] - first[long] >= SPAN]
+    return level, first, last
+
+
+def overlaps(ts: float, end: float, start: float, stop: float) -> bool:
+    """Whether an entry lies, in part at least, between two times."""
+    return ts < stop and (end > start or ts >= start)
+
+
+def windows_between(start: float, stop: float, length: int) -> tuple[float, float]:
+    """The numbers of the first and the last window in which entries between two times can be; both may be infinite."""
+    first = start // length if np.isfinite(start) else start
+    last = -(-stop // length) - 1 if np.isfinite(stop) else stop
+    return first, max(first, last)
