@@ -12,7 +12,7 @@ from typing import Any
 
 from dreamlake.core.tracks import Lines, TrackFormat, parse_track
 
-__all__ = ["chunk_text", "parse_chunk", "srt_text", "vtt_text"]
+__all__ = ["chunk_head", "chunk_text", "parse_chunk", "srt_text", "vtt_text"]
 
 # Where the times of a chunk lie in the stream: seconds are seconds (RFC 8216, 3.5).
 TIMESTAMP_MAP = "X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000"
@@ -55,6 +55,14 @@ def parse_chunk(data: bytes, name: str, form: TrackFormat) -> list[dict[str, Any
             fields["text"] = _unescaped(fields["text"])
         found.append({"ts": entry.ts, "dt": entry.dt, **fields})
     return found
+
+
+def chunk_head(data: bytes, name: str) -> list[str]:
+    """What a chunk of a WebVTT file repeats of what the file says before its first cue."""
+    lines = Lines(name, data.splitlines(keepends=True))
+    for _ in parse_track(lines, "vtt"):
+        break
+    return lines.head
 
 
 def vtt_text(entries: Iterable[Mapping[str, Any]], head: Sequence[str], form: TrackFormat) -> str:

@@ -21,7 +21,7 @@ from dreamlake.core.tracks import FRAME_LIMIT, MAX_LINE, TIME_LIMIT, Entry, Line
 
 __all__ = ["Batch", "read_batches"]
 
-BATCH_BYTES = 16 * 1024  # of entries that come one by one
+BATCH_BYTES, BATCH_ENTRIES = 16 * 1024, 100  # of those that come one by one
 MAX_FIELDS = 64  # that the fast decoder is made for
 _TIMES = ("ts", "dt", "fs", "fe")
 _TS, _DT, _FS, _FE = map(attrgetter, _TIMES)
@@ -178,7 +178,7 @@ def _gathered(entries: Iterable[Entry]) -> Iterator[Batch]:
     for entry in entries:
         some.append(entry)
         size += len(entry.data) + 1
-        if size >= BATCH_BYTES:
+        if size >= BATCH_BYTES or len(some) == BATCH_ENTRIES:
             yield _batch(some)
             some, size = [], 0
     if some:

@@ -12,12 +12,18 @@ All of it holds for numbers and for arrays of them alike, and is exact: both kno
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SPAN", "WINDOW", "first_window", "last_window", "overlaps", "place", "window_length", "windows_between"]
+from dreamlake.core.playlist import Playlist
+
+__all__ = [
+    "SPAN", "WINDOW", "first_window", "last_window", "on_clip", "overlaps", "place", "window_length", "windows_between",
+    "windows_of",
+]  # fmt: skip
 
 WINDOW = 30  # seconds
 SPAN = 20  # windows of one length that an entry may be in
@@ -74,3 +80,35 @@ def windows_between(start: float, stop: float, length: int) -> tuple[float, floa
     first = start // length if np.isfinite(start) else start
     last = -(-stop // length) - 1 if np.isfinite(stop) else stop
     return first, max(first, last)
+
+
+def windows_of(playlist: Playlist) -> Iterator[tuple[int, int]]:
+    """The segments of a track's playlist that hold entries: the number of each, and that of its window."""
+    length = playlist.window or WINDOW
+    at = playlist.start
+    for number, duration in enumerate(playlist.durations):
+        if number not in playlist.gaps:
+            yield number, at // length
+        at += round(duration)
+
+
+def on_clip(entry: dict[str, Any], st: float, numbers: NDArray[np.int64]) -> dict[str, Any]:
+    """An entry as a clip sees it.
+
+    Args:
+        entry: with its times in seconds, and its frames, of the whole video.
+        st: when the clip begins, seconds.
+        numbers: (N,) the frames that the clip consists of, increasing.
+
+    Returns:
+        The entry with ``ts`` relative to the clip, below zero where it began before; ``fs`` and ``fe`` are the first
+        and the last frame of the clip that it covers, and are left out where there is none.
+    """
+    seen = {**entry, "ts": entry["ts"] - st}
+    first, last = seen.pop("fs", None), seen.pop("fe", None)
+    begin = 0 if first is None else int(np.searchsorted(numbers, first))
+    end = len(numbers) - 1 if last is None else int(np.searchsorted(numbers, last, "right")) - 1
+    if begin <= end:
+        seen |= {} if first is None else {"fs": begin}
+        seen |= {} if last is None else {"fe": end}
+    return seen

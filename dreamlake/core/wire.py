@@ -20,7 +20,8 @@ __all__ = [
     "FinishUpload", "FinishUploads", "Finished", "Freed", "GcReport", "ImageMeta", "InitUpload", "KeyInfo", "KeyMade",
     "KeyPage", "LabelTrackMeta", "Me", "NewVersion", "Orphan", "OrphansFound", "PartDone", "PartsDone", "Problem",
     "RegisterAsset", "Registered", "Repaired", "RotateSigning", "RunLambdas", "SignParts", "SignedParts",
-    "SigningRotated", "Status", "Statuses", "StreamedMeta", "Success", "TextTrackMeta", "TrackMeta", "UploadStarted", "UploadTarget", "UploadsBegun",
+    "SigningRotated", "Status", "Statuses", "StreamedMeta", "Success", "TextTrackMeta", "TrackMeta", "UploadStarted",
+    "UploadTarget", "UploadsBegun",
     "UploadsFinished", "VideoMeta",
 ]  # fmt: skip
 

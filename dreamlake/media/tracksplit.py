@@ -103,8 +103,9 @@ class TrackSplitter:
         size = max(1, self._path.stat().st_size)
         with self._path.open("rb") as file, tempfile.TemporaryFile(dir=self._folder) as scratch:
             partition = _Partition(scratch)
-            options = {"skip_bad": self._skip_bad, "block": BLOCK}
-            for batch in read_batched(file, self.summary, self._kind, self._name, **options):
+            skip_bad = self._skip_bad
+            batches = read_batched(file, self.summary, self._kind, self._name, skip_bad=skip_bad, block=BLOCK)
+            for batch in batches:
                 partition.add(batch)
                 report(READING * min(1.0, file.tell() / size))
             done = 0
