@@ -17,7 +17,7 @@ from dreamlake._async.lake import AsyncLake
 from dreamlake.core.cues import chunk_head, parse_chunk
 from dreamlake.core.kinds import Kind
 from dreamlake.core.tracks import TrackFormat
-from dreamlake.core.windows import first_window, overlaps, windows_between, windows_of
+from dreamlake.core.windows import chunks_between, counts
 from dreamlake.core.wire import TrackMeta
 from dreamlake.errors import MediaError
 
@@ -96,19 +96,15 @@ class AsyncTrackReader:
         length = playlist.window
         if length is None:
             raise MediaError(f"{self.meta.name}: its playlist does not say how long its windows are")
-        first, last = windows_between(start, stop, length)
-        wanted = [(number, window) for number, window in windows_of(playlist) if first <= window <= last]
 
         async def read(item: tuple[int, int]) -> tuple[int, list[Entry]]:
             data = await stream.chunk(item[0])
             return item[1], await offload(partial(self._parsed, data))
 
-        async with aclosing(map_ordered(read, wanted, AHEAD)) as windows:
+        async with aclosing(map_ordered(read, chunks_between(playlist, start, stop), AHEAD)) as windows:
             async for window, entries in windows:
                 for entry in entries:
-                    ts, end = entry["ts"], entry["ts"] + entry["dt"]
-                    # One of several windows is in each of their chunks: it counts in the first that was asked for.
-                    if max(first_window(ts, length), first) == window and overlaps(ts, end, start, stop):
+                    if counts(entry["ts"], entry["ts"] + entry["dt"], window, length, start, stop):
                         yield entry
 
     def _parsed(self, data: bytes) -> list[Entry]:

@@ -159,9 +159,7 @@ class AsyncUploader:
             SourceError: it does not.
         """
         size = self._options.part_size
-        if await self.manifest.was_checked(
-            path, self.checked_as(kind)
-        ):  # as it is now, so it need not be checked again
+        if await self.manifest.was_checked(path, self.checked_as(kind)):
             return await AsyncLocalFile.read(path, size, report, known=True)
         before = await check_file(path)
         failure: list[DreamlakeError] = []

@@ -160,7 +160,7 @@ class Uploader:
             SourceError: it does not.
         """
         size = self._options.part_size
-        if self.manifest.was_checked(path, self.checked_as(kind)):  # as it is now, so it need not be checked again
+        if self.manifest.was_checked(path, self.checked_as(kind)):
             return LocalFile.read(path, size, report, known=True)
         before = check_file(path)
         failure: list[DreamlakeError] = []

@@ -34,7 +34,8 @@ def chunk_text(entries: Iterable[Mapping[str, Any]], head: Sequence[str], form: 
     first, *blocks = head or [""]
     top = "\n".join(filter(None, ["WEBVTT", TIMESTAMP_MAP, first]))
     cues = (_vtt_cue(entry, _escaped(entry["text"]) if form == "srt" else entry["text"]) for entry in entries)
-    return "\n\n".join([top, *blocks, *cues]) + "\n"
+    # The blank line at the end is for players that join chunks without a look at them.
+    return "\n\n".join([top, *blocks, *cues]) + "\n\n"
 
 
 def parse_chunk(data: bytes, name: str, form: TrackFormat) -> list[dict[str, Any]]:

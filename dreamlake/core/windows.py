@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from dreamlake.core.playlist import Playlist
 
 __all__ = [
-    "SPAN", "WINDOW", "first_window", "last_window", "on_clip", "overlaps", "place", "window_length", "windows_between",
-    "windows_of",
+    "SPAN", "WINDOW", "chunks_between", "counts", "on_clip", "overlaps", "place", "window_length", "windows_of",
 ]  # fmt: skip
 
 WINDOW = 30  # seconds
@@ -36,12 +35,12 @@ def window_length(level: int) -> int:
     return int(WINDOW * SPAN**level)
 
 
-def first_window(ts: N, length: int) -> N:
+def _first(ts: N, length: int) -> N:
     """The number of the window in which an entry begins."""
     return ts // length
 
 
-def last_window(ts: N, end: N, length: int) -> N:
+def _last(ts: N, end: N, length: int) -> N:
     """The number of the last window that an entry belongs to."""
     larger: Any = np.maximum if isinstance(ts, np.ndarray) else max
     last: N = larger(-(-end // length) - 1, ts // length)
@@ -57,15 +56,15 @@ def place(
         ts: (N,) when they begin, seconds.
         end: (N,) when they end.
     """
-    first = first_window(ts, WINDOW).astype(np.int64)
-    last = last_window(ts, end, WINDOW).astype(np.int64)
+    first = _first(ts, WINDOW).astype(np.int64)
+    last = _last(ts, end, WINDOW).astype(np.int64)
     level = np.zeros(len(ts), np.int64)
     long = np.flatnonzero(last - first >= SPAN)
     while len(long):
         level[long] += 1
         length = window_length(int(level[long[0]]))
-        first[long] = first_window(ts[long], length)
-        last[long] = last_window(ts[long], end[long], length)
+        first[long] = _first(ts[long], length)
+        last[long] = _last(ts[long], end[long], length)
         long = long[last[long] - first[long] >= SPAN]
     return level, first, last
 
@@ -75,7 +74,7 @@ def overlaps(ts: float, end: float, start: float, stop: float) -> bool:
     return ts < stop and (end > start or ts >= start)
 
 
-def windows_between(start: float, stop: float, length: int) -> tuple[float, float]:
+def _between(start: float, stop: float, length: int) -> tuple[float, float]:
     """The numbers of the first and the last window in which entries between two times can be; both may be infinite."""
     first = start // length if np.isfinite(start) else start
     last = -(-stop // length) - 1 if np.isfinite(stop) else stop
@@ -90,6 +89,28 @@ def windows_of(playlist: Playlist) -> Iterator[tuple[int, int]]:
         if number not in playlist.gaps:
             yield number, at // length
         at += round(duration)
+
+
+def chunks_between(playlist: Playlist, start: float, stop: float) -> list[tuple[int, int]]:
+    """The segments in which there can be entries between two times, which may be infinite: numbers, and windows."""
+    first, last = _between(start, stop, playlist.window or WINDOW)
+    return [(number, window) for number, window in windows_of(playlist) if first <= window <= last]
+
+
+def counts(ts: float, end: float, window: int, length: int, start: float, stop: float) -> bool:
+    """Whether an entry that was found in a window is one between two times, and is not found in an earlier one too.
+
+    Args:
+        ts: when it begins, seconds.
+        end: when it ends.
+        window: the number of the window whose chunk it is in.
+        length: of the windows, seconds.
+        start: seconds; entries that hold until later are between the two.
+        stop: seconds; entries that begin before are.
+    """
+    # Of the windows that it is in, the first of those that are read.
+    first, _ = _between(start, stop, length)
+    return max(_first(ts, length), first) == window and overlaps(ts, end, start, stop)
 
 
 def on_clip(entry: dict[str, Any], st: float, numbers: NDArray[np.int64]) -> dict[str, Any]:
