@@ -65,15 +65,40 @@ def outcome(data: bytes, size: int | None, *, text: bool, skip_bad: bool) -> Any
 
 odd = st.sampled_from(
     [
-        b"", b" ", b"\r", b"{}", b"[]", b'{"ts": 1, "dt": 2} {"ts": 1, "dt": 2}', b'{"ts": 1, "dt": 2,', b'"x": 1}', b"}", b"{",
-        b'{"ts": NaN, "dt": 1}', b'{"ts": 1, "dt": -1}', b'{"ts": 1, "dt": 1, "fs": 3, "fe": 2}', b'{"dt": 1}',
-        b'{"ts": 1, "dt": 1, "fs": null, "fe": 2}', b'{"ts": 1, "dt": 1, "fs": 3.0}', b'{"st": 1, "et": 3, "label": "b"}',
-        b'{"ts": 1, "dt": 1, "new": "\xc3\xa9"}', b'{"ts": 1, "dt": 1, "label": "\xe9"}', b'{"ts": 1, "dt": 1, "a\\"b": 1}',
-        b'{"ts": 1, "dt": 1, "label": 1e999}', b'{"ts": 1e300, "dt": 1}', b' {"ts": 1, "dt": 1} ', b'{"ts":\r1, "dt": 1}\r',
-        b'{"ts": true, "dt": 1}', b'{"ts": 1, "ts": 2, "dt": 1}', b'{"ts": 2, "dt": 1, "text": "said"}', b'{"ts": 2, "dt": 1, "text": 3}',
-        b'{"ts": 2, "dt": 1, "text": null, "caption": "c"}', b'{"ts": 2, "dt": 1, "caption": "c"}', b"not JSON", b'{"ts": 1, "dt": 1, "fe": -1}',
+        b"",
+        b" ",
+        b"\r",
+        b"{}",
+        b"[]",
+        b'{"ts": 1, "dt": 2} {"ts": 1, "dt": 2}',
+        b'{"ts": 1, "dt": 2,',
+        b'"x": 1}',
+        b"}",
+        b"{",
+        b'{"ts": NaN, "dt": 1}',
+        b'{"ts": 1, "dt": -1}',
+        b'{"ts": 1, "dt": 1, "fs": 3, "fe": 2}',
+        b'{"dt": 1}',
+        b'{"ts": 1, "dt": 1, "fs": null, "fe": 2}',
+        b'{"ts": 1, "dt": 1, "fs": 3.0}',
+        b'{"st": 1, "et": 3, "label": "b"}',
+        b'{"ts": 1, "dt": 1, "new": "\xc3\xa9"}',
+        b'{"ts": 1, "dt": 1, "label": "\xe9"}',
+        b'{"ts": 1, "dt": 1, "a\\"b": 1}',
+        b'{"ts": 1, "dt": 1, "label": 1e999}',
+        b'{"ts": 1e300, "dt": 1}',
+        b' {"ts": 1, "dt": 1} ',
+        b'{"ts":\r1, "dt": 1}\r',
+        b'{"ts": true, "dt": 1}',
+        b'{"ts": 1, "ts": 2, "dt": 1}',
+        b'{"ts": 2, "dt": 1, "text": "said"}',
+        b'{"ts": 2, "dt": 1, "text": 3}',
+        b'{"ts": 2, "dt": 1, "text": null, "caption": "c"}',
+        b'{"ts": 2, "dt": 1, "caption": "c"}',
+        b"not JSON",
+        b'{"ts": 1, "dt": 1, "fe": -1}',
     ]
-)  # fmt: skip
+)
 
 
 @examples(400)
@@ -106,10 +131,11 @@ def test_long_lines() -> None:
 def test_bad_lines_of_other_formats_are_counted(form: TrackFormat) -> None:
     data = {
         "csv": b"ts,dt\n0,1\n0,one\n0,1,2\n\xff,1\n2,1\n",
-        "vtt": b"WEBVTT\n\n00:00.000 --> 00:01.000\na\n\nbad\n\n00:0x.000 --> 00:01.000\nb\n\n00:02.000 --> 00:01.000\nc\n\n"
+        "vtt": b"WEBVTT\n\n00:00.000 --> 00:01.000\na\n\nbad\n\n"
+        b"00:0x.000 --> 00:01.000\nb\n\n00:02.000 --> 00:01.000\nc\n\n"
         b"00:02.000 --> 00:03.000\nd\n",
-        "srt": b"1\n00:00:00,000 --> 00:00:01,000\na\n\n2\n00:00:0x,000 --> 00:00:02,000\nb\n\n3\n00:00:03,000 --> 00:00:02,000\n"
-        b"c\n\n4\n00:0:00,0 --> 1\nx\n\n5\n00:00:02,000 --> 00:00:03,000\nd\n",
+        "srt": b"1\n00:00:00,000 --> 00:00:01,000\na\n\n2\n00:00:0x,000 --> 00:00:02,000\nb\n\n"
+        b"3\n00:00:03,000 --> 00:00:02,000\nc\n\n4\n00:0:00,0 --> 1\nx\n\n5\n00:00:02,000 --> 00:00:03,000\nd\n",
     }[form]  # fmt: skip
     lines = Lines("track", io.BytesIO(data), skip_bad=True)
     assert [entry.ts for entry in parse_track(lines, form)] == [0.0, 2.0]

@@ -36,7 +36,7 @@ def test_the_rule_of_seed_3(ts: float, dt: float) -> None:
     assert 0 <= last - first < SPAN
     for window in range(first, last + 1):
         start, stop = window * length, (window + 1) * length
-        assert ts < stop and ts + dt > start or (ts + dt == ts and start <= ts < stop)
+        assert (ts < stop and ts + dt > start) or (ts + dt == ts and start <= ts < stop)
     for start in (first * length, (last + 1) * length):  # and neither before nor after
         assert not (ts < start and ts + dt > start) or first * length < start <= last * length
     assert (window_length(level - 1) * (SPAN - 1) <= dt) if level else True
@@ -75,10 +75,15 @@ def test_playlists_of_videos_are_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("ts", "dt", "start", "stop", "is_there"),
     [
-        (0.0, 1.0, 1.0, 2.0, False), (0.0, 1.0, 0.5, 0.6, True), (1.0, 0.0, 1.0, 2.0, True),
-        (2.0, 0.0, 1.0, 2.0, False), (2.0, 1.0, 1.0, 2.0, False), (0.0, 9.0, 1.0, 2.0, True), (1.0, 1.0, 1.0, 1.0, False),
+        (0.0, 1.0, 1.0, 2.0, False),
+        (0.0, 1.0, 0.5, 0.6, True),
+        (1.0, 0.0, 1.0, 2.0, True),
+        (2.0, 0.0, 1.0, 2.0, False),
+        (2.0, 1.0, 1.0, 2.0, False),
+        (0.0, 9.0, 1.0, 2.0, True),
+        (1.0, 1.0, 1.0, 1.0, False),
     ],
-)  # fmt: skip
+)
 def test_what_lies_between_two_times(ts: float, dt: float, start: float, stop: float, is_there: bool) -> None:
     assert overlaps(ts, ts + dt, start, stop) == is_there
 
