@@ -31,10 +31,10 @@ from dreamlake.media.tracks import TrackSummary, read_batched, track_format
 
 __all__ = ["TrackChunk", "TrackSplitter"]
 
-MEMORY = 64 * 1024**2  # bytes of entries that are gathered, or sorted, at once
+MEMORY = 128 * 1024**2  # bytes of entries that are gathered, or sorted, at once
 CHUNK_BYTES = 16 * 1024**2  # a window that holds more is cut into several chunks
 PIECE = 1024**2
-BLOCK = 512 * 1024  # bytes that are read at once
+BLOCK = 256 * 1024  # bytes that are read at once
 OVERHEAD = 100  # bytes that a piece takes besides its own
 READING = 0.6  # of the work, as far as progress goes
 _RECORD = struct.Struct("<iqddbq")  # level, window, first and last time, whether they are in order, bytes

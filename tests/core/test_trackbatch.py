@@ -96,6 +96,10 @@ odd = st.sampled_from(
         b'{"ts": 2, "dt": 1, "text": null, "caption": "c"}',
         b'{"ts": 2, "dt": 1, "caption": "c"}',
         b"not JSON",
+        b'{"ts": 1, "dt": 1, "label": "\\ud800"}',
+        b'{"ts": 1, "dt": 1, "label": "\\x"}',
+        b'{"ts": 1, "dt": 1, "label": [1E5, 1e400]}',
+        b'{"ts": 1, "dt": 1, "label": 1' + b"0" * 310 + b"}",
         b'{"ts": 1, "dt": 1, "fe": -1}',
     ]
 )
