@@ -8,16 +8,20 @@
 
 from dreamlake._async import (
     AsyncAsset,
+    AsyncLabelTrack,
+    AsyncTextTrack,
     AsyncVideo,
     AsyncVideoArray,
     close,
     delete,
     download,
     find,
+    label_track,
     load,
     load_video,
     ls,
     move,
+    text_track,
     upload,
     upload_many,
 )
@@ -30,6 +34,8 @@ from dreamlake.errors import DreamlakeError
 
 __all__ = [
     "AsyncAsset",
+    "AsyncLabelTrack",
+    "AsyncTextTrack",
     "AsyncVideo",
     "AsyncVideoArray",
     "DreamlakeError",
@@ -43,16 +49,18 @@ __all__ = [
     "delete",
     "download",
     "find",
+    "label_track",
     "load",
     "load_video",
     "ls",
     "move",
+    "text_track",
     "upload",
     "upload_many",
 ]
 
 for _definition in (
-    AsyncAsset, AsyncVideo, AsyncVideoArray, close, delete, download, find, load, load_video, ls, move, upload,
-    upload_many,
+    AsyncAsset, AsyncLabelTrack, AsyncTextTrack, AsyncVideo, AsyncVideoArray, close, delete, download, find,
+    label_track, load, load_video, ls, move, text_track, upload, upload_many,
 ):  # fmt: skip
     _definition.__module__ = __name__

@@ -45,8 +45,11 @@ MAX_BRANCHES = 5
 # Names that need more than to lose the prefix `Async`, as `AsyncIterator` and `httpx.AsyncClient` do.
 NAMES = {
     "_async": "_sync",
+    "__aiter__": "__iter__",
     "aclosing": "closing",
+    "anext": "next",
     "async_property": "property",
+    "enter_async_context": "enter_context",
 }
 PREFIXED = re.compile(r"(_?)Async([A-Z]\w*)")
 LEFT_OVER = re.compile(

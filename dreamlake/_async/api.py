@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from dreamlake._async._runtime import close_clients, offload
 from dreamlake._async.asset import meant_in_lake
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.sources import AsyncFileSource, AsyncLakeSource, AsyncSource
+from dreamlake._async.track import load_track
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
-from dreamlake.core.kinds import VIDEO, kind_named
+from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO, kind_named
 from dreamlake.core.targets import AssetUri, parse_source
 from dreamlake.errors import InvalidIdError, UsageError
 from dreamlake.media.remote import close_connections
@@ -77,17 +79,21 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-async def load(source: str) -> AsyncVideo:
+async def load(source: str) -> Any:
     """Load whatever a resource id, a URI or a path names.
 
     Args:
-        source: as of ``load_video``, and of any kind. This version has objects for videos.
+        source: as of ``load_video``, and of any kind. This version has objects for videos and tracks.
+
+    Returns:
+        A Video, a TextTrack or a LabelTrack.
 
     Raises:
         UsageError: the id of a kind that cannot be loaded yet. Otherwise as ``load_video``.
 
     Example:
         >>> video = await adl.load("v-BV1bW411n7fY9x01")
+        >>> track = await adl.load("tt-3fHj7kLm0pQs5uXw")
     """
     place = await meant_in_lake(source)
     if place is not None:
@@ -95,8 +101,10 @@ async def load(source: str) -> AsyncVideo:
     else:
         target = parse_source(source)
         kind = target.kind if isinstance(target, AssetUri) else VIDEO
+    if kind in (LABEL_TRACK, TEXT_TRACK):
+        return await load_track(source)
     if kind is not VIDEO:
-        raise UsageError(f"{source!r} is {kind.phrase}; this version of Dreamlake loads videos")
+        raise UsageError(f"{source!r} is {kind.phrase}; this version of Dreamlake loads videos and tracks")
     return await load_video(source)
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from dreamlake._async._runtime import Stream, http_client, offload, read_body, received, sleep
 from dreamlake.config import LakeAddress
-from dreamlake.core.kinds import Kind
+from dreamlake.core.kinds import VIDEO, Kind
 from dreamlake.core.parts import CompletedPart
 from dreamlake.core.retry import RETRYABLE, Backoff, parse_retry_after
 from dreamlake.core.targets import DEFAULT_SPACE, Space
@@ -44,6 +44,7 @@ from dreamlake.core.wire import (
     KeyMade,
     KeyPage,
     Me,
+    NewVersion,
     OrphansFound,
     PartsDone,
     Problem,
@@ -205,9 +206,22 @@ class AsyncLake:
         """The frame index of a video, ``frames.npz``."""
         return (await self.send("GET", self._bss(f"/videos/{object_id}/frames.npz"), key=True)).content
 
-    async def playlist(self, object_id: str, stream: str) -> str:
-        """The playlist of a video, its chunks as signed URLs."""
-        return (await self.send("GET", self._bss(f"/videos/{object_id}/stream/{stream}.m3u8"), key=True)).text
+    async def playlist(self, object_id: str, stream: str, kind: Kind = VIDEO) -> str:
+        """The playlist of a video or of a track, its chunks as signed URLs."""
+        return (await self.send("GET", self._bss(f"/{kind.route}/{object_id}/stream/{stream}.m3u8"), key=True)).text
+
+    async def new_version(self, kind: Kind, object_id: str, body: NewVersion) -> None:
+        """Give a track other bytes, and have it processed again.
+
+        Raises:
+            LakeError: status 412 where it has others by now than those that were expected, 409 where it has several
+                names, and must not change under one of them.
+        """
+        await self._call("POST", self._bss(f"/{kind.route}/{object_id}/versions"), Registered, body)
+
+    async def delete_asset(self, kind: Kind, object_id: str) -> None:
+        """Delete an asset of the storage service."""
+        await self.send("DELETE", self._bss(f"/{kind.route}/{object_id}"), key=True)
 
     async def chunk(self, url: str) -> bytes:
         """The bytes behind a signed URL."""

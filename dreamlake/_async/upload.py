@@ -14,11 +14,12 @@ from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import AsyncLocalFile, Report, changed, check_file, identity
 from dreamlake._async.manifest import AsyncManifest, Entry
 from dreamlake._async.sources import AsyncLakeSource
+from dreamlake._async.track import AsyncTrack, track_of
 from dreamlake._async.transfer import AsyncTransfer
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake
 from dreamlake.core.events import UploadEvent
-from dreamlake.core.kinds import VIDEO, Kind, kind_named, kind_of
+from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO, Kind, kind_named, kind_of
 from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import DEFAULT_SPACE, asset_name
@@ -42,6 +43,7 @@ async def upload(
     concurrency: int = CONCURRENCY,
     part_size: int | None = None,
     timeout: float = PUT_SECONDS,  # noqa: ASYNC109 (of each part, and not of the call)
+    skip_bad_lines: bool = False,
     progress: Progress = None,
 ) -> Any:
     """Upload a file, register it, and have it processed. Run again after any failure: it resumes.
@@ -58,11 +60,13 @@ async def upload(
         concurrency: parts that are under way at once.
         part_size: bytes of a part, at least 5 MiB; None for 10 MB. Very large files have larger ones.
         timeout: seconds that the storage may take to acknowledge a part that was sent.
+        skip_bad_lines: leave out lines of a track that cannot be read, and count them (``skipped_lines``, in its
+            metadata). Otherwise the first of them is an error, and nothing is uploaded.
         progress: None shows a bar where somebody can see it, True always, False never; or a function that is called
             with every UploadEvent.
 
     Returns:
-        A Video; for other kinds an Asset, with its id and URI.
+        A Video, a TextTrack or a LabelTrack; for other kinds an Asset, with its id and URI.
 
     Raises:
         SourceError: the file cannot be taken. Nothing was registered.
@@ -76,7 +80,7 @@ async def upload(
     """
     source = Path(file)
     place = resolve_place(space=space, prefix=prefix, path=path, episode=episode)
-    uploader = AsyncUploader(UploadOptions(concurrency, part_size, timeout))
+    uploader = AsyncUploader(UploadOptions(concurrency, part_size, timeout, skip_bad_lines))
     found = await uploader.check(source, kind)
     await uploader.open(place)
     with upload_progress(progress, source.name) as report:
@@ -84,7 +88,7 @@ async def upload(
         asset = uploader.asset(found, sent.object_id)
         if wait:
             await ready(uploader.lake, found, sent.object_id, report)
-    return await asset.load() if wait and isinstance(asset, AsyncVideo) else asset
+    return await asset.load() if wait and isinstance(asset, AsyncVideo | AsyncTrack) else asset
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,13 @@ class AsyncUploader:
         await check_file(path)
         return kind_of(path.name, None if kind is None else kind_named(kind))
 
+    def checked_as(self, kind: Kind) -> str:
+        """What a file of a kind is taken for in the manifest: one that was allowed bad lines has not passed without."""
+        return f"{kind.name}, bad lines skipped" if self._skips(kind) else kind.name
+
+    def _skips(self, kind: Kind) -> bool:
+        return self._options.skip_bad_lines and kind in (LABEL_TRACK, TEXT_TRACK)
+
     async def open(self, place: Place) -> None:
         """Find out which space a place is in."""
         self.namespace = place.space.namespace or (await self.lake.me()).namespace
@@ -148,14 +159,14 @@ class AsyncUploader:
             SourceError: it does not.
         """
         size = self._options.part_size
-        if await self.manifest.was_checked(path, kind.name):  # as it is now, so it need not be checked again
+        if await self.manifest.was_checked(path, self.checked_as(kind)):
             return await AsyncLocalFile.read(path, size, report, known=True)
         before = await check_file(path)
         failure: list[DreamlakeError] = []
 
         async def check() -> None:
             try:
-                await _check_content(path, kind, before)
+                await _check_content(path, kind, before, skip_bad_lines=self._skips(kind))
             except DreamlakeError as error:
                 failure.append(error)
                 raise
@@ -190,6 +201,7 @@ class AsyncUploader:
             staging_hash=staged,
             episode_id=self.episode,
             file_size=local.size,
+            skip_bad_lines=self._options.skip_bad_lines,
         )
 
     def naming(self, local: AsyncLocalFile, kind: Kind, name: str, object_id: str) -> dict[str, Any]:
@@ -218,21 +230,23 @@ class AsyncUploader:
         created = await self.lake.create_asset(kind, self.naming(local, kind, name, registered.id))
         if created.lambda_url is not None and registered.status != "ready":
             await self.lake.trigger(created.lambda_url)
-        await self.manifest.note([Entry(path, name, kind.name, registered.id, local.stat)])
+        await self.manifest.note([Entry(path, name, self.checked_as(kind), registered.id, local.stat)])
         return Sent(registered.id, known)
 
     def asset(self, kind: Kind, object_id: str) -> AsyncVideo | AsyncAsset:
         """The asset as its users see it."""
         if kind is VIDEO:
             return AsyncVideo(AsyncLakeSource.of(self.lake, object_id))
+        if kind in (LABEL_TRACK, TEXT_TRACK):
+            return track_of(self.lake, kind, object_id)
         return AsyncAsset(self.lake, kind, object_id)
 
 
-async def _check_content(path: Path, kind: Kind, before: os.stat_result) -> None:
+async def _check_content(path: Path, kind: Kind, before: os.stat_result, *, skip_bad_lines: bool) -> None:
     from dreamlake.media.check import check_content
 
     try:
-        await offload(partial(check_content, path, kind))
+        await offload(partial(check_content, path, kind, skip_bad_lines=skip_bad_lines))
     except SourceError:
         if not await offload(partial(_is_as_it_was, path, before)):
             raise changed(path, "changed") from None  # which is why it could not be read

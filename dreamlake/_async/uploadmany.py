@@ -74,6 +74,7 @@ async def upload_many(
     concurrency: int = CONCURRENCY,
     part_size: int | None = None,
     timeout: float = PUT_SECONDS,  # noqa: ASYNC109 (of each part, and not of the call)
+    skip_bad_lines: bool = False,
     progress: Progress = None,
 ) -> UploadReport[Any]:
     """Upload files, folders and patterns. One that fails does not stop the others; run again, and only these are sent.
@@ -92,6 +93,7 @@ async def upload_many(
         concurrency: parts that are under way at once, of all files together.
         part_size: as of ``upload``.
         timeout: as of ``upload``.
+        skip_bad_lines: as of ``upload``.
         progress: as of ``upload``; a function is told of each file's progress.
 
     Returns:
@@ -107,7 +109,7 @@ async def upload_many(
         >>> report.failures
         []
     """
-    options = UploadOptions(concurrency, part_size, timeout)
+    options = UploadOptions(concurrency, part_size, timeout, skip_bad_lines)
     place = resolve_place(space=space, prefix=prefix, path=path, episode=episode)
     plan, skipped = await plan_uploads(paths, place.folder, kind=kind, recursive=recursive, exclude=exclude)
     uploader = AsyncUploader(options)
@@ -206,7 +208,7 @@ class _Many:
             else:
                 jobs.append(_Job(number, planned.path, planned.name, planned.kind, 0))
         await offload(partial(_measure, jobs))
-        known = await self._manifest.known([(job.path, job.name, job.kind.name) for job in jobs])
+        known = await self._manifest.known([(job.path, job.name, self._uploader.checked_as(job.kind)) for job in jobs])
         there: set[str] = set()
         ids = list(known.values())
         for at in range(0, len(ids), ASKED):
@@ -265,7 +267,7 @@ class _Many:
             assert job.registered is not None
             self._done(job, job.registered.id, known=job.known)
         await self._manifest.note(
-            Entry(job.path, job.name, job.kind.name, job.registered.id, job.local.stat)
+            Entry(job.path, job.name, self._uploader.checked_as(job.kind), job.registered.id, job.local.stat)
             for job in named
             if job.registered is not None and job.local is not None
         )

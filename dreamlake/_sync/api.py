@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from dreamlake._sync._runtime import close_clients, offload
 from dreamlake._sync.asset import meant_in_lake
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.sources import FileSource, LakeSource, Source
+from dreamlake._sync.track import load_track
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
-from dreamlake.core.kinds import VIDEO, kind_named
+from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO, kind_named
 from dreamlake.core.targets import AssetUri, parse_source
 from dreamlake.errors import InvalidIdError, UsageError
 from dreamlake.media.remote import close_connections
@@ -78,17 +80,21 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def load(source: str) -> Video:
+def load(source: str) -> Any:
     """Load whatever a resource id, a URI or a path names.
 
     Args:
-        source: as of ``load_video``, and of any kind. This version has objects for videos.
+        source: as of ``load_video``, and of any kind. This version has objects for videos and tracks.
+
+    Returns:
+        A Video, a TextTrack or a LabelTrack.
 
     Raises:
         UsageError: the id of a kind that cannot be loaded yet. Otherwise as ``load_video``.
 
     Example:
         >>> video = dl.load("v-BV1bW411n7fY9x01")
+        >>> track = dl.load("tt-3fHj7kLm0pQs5uXw")
     """
     place = meant_in_lake(source)
     if place is not None:
@@ -96,8 +102,10 @@ def load(source: str) -> Video:
     else:
         target = parse_source(source)
         kind = target.kind if isinstance(target, AssetUri) else VIDEO
+    if kind in (LABEL_TRACK, TEXT_TRACK):
+        return load_track(source)
     if kind is not VIDEO:
-        raise UsageError(f"{source!r} is {kind.phrase}; this version of Dreamlake loads videos")
+        raise UsageError(f"{source!r} is {kind.phrase}; this version of Dreamlake loads videos and tracks")
     return load_video(source)
 
 

@@ -15,11 +15,12 @@ from dreamlake._sync.lake import Lake
 from dreamlake._sync.localfile import LocalFile, Report, changed, check_file, identity
 from dreamlake._sync.manifest import Entry, Manifest
 from dreamlake._sync.sources import LakeSource
+from dreamlake._sync.track import Track, track_of
 from dreamlake._sync.transfer import Transfer
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake
 from dreamlake.core.events import UploadEvent
-from dreamlake.core.kinds import VIDEO, Kind, kind_named, kind_of
+from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO, Kind, kind_named, kind_of
 from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import DEFAULT_SPACE, asset_name
@@ -43,6 +44,7 @@ def upload(
     concurrency: int = CONCURRENCY,
     part_size: int | None = None,
     timeout: float = PUT_SECONDS,
+    skip_bad_lines: bool = False,
     progress: Progress = None,
 ) -> Any:
     """Upload a file, register it, and have it processed. Run again after any failure: it resumes.
@@ -59,11 +61,13 @@ def upload(
         concurrency: parts that are under way at once.
         part_size: bytes of a part, at least 5 MiB; None for 10 MB. Very large files have larger ones.
         timeout: seconds that the storage may take to acknowledge a part that was sent.
+        skip_bad_lines: leave out lines of a track that cannot be read, and count them (``skipped_lines``, in its
+            metadata). Otherwise the first of them is an error, and nothing is uploaded.
         progress: None shows a bar where somebody can see it, True always, False never; or a function that is called
             with every UploadEvent.
 
     Returns:
-        A Video; for other kinds an Asset, with its id and URI.
+        A Video, a TextTrack or a LabelTrack; for other kinds an Asset, with its id and URI.
 
     Raises:
         SourceError: the file cannot be taken. Nothing was registered.
@@ -77,7 +81,7 @@ def upload(
     """
     source = Path(file)
     place = resolve_place(space=space, prefix=prefix, path=path, episode=episode)
-    uploader = Uploader(UploadOptions(concurrency, part_size, timeout))
+    uploader = Uploader(UploadOptions(concurrency, part_size, timeout, skip_bad_lines))
     found = uploader.check(source, kind)
     uploader.open(place)
     with upload_progress(progress, source.name) as report:
@@ -85,7 +89,7 @@ def upload(
         asset = uploader.asset(found, sent.object_id)
         if wait:
             ready(uploader.lake, found, sent.object_id, report)
-    return asset.load() if wait and isinstance(asset, Video) else asset
+    return asset.load() if wait and isinstance(asset, Video | Track) else asset
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,13 @@ class Uploader:
         check_file(path)
         return kind_of(path.name, None if kind is None else kind_named(kind))
 
+    def checked_as(self, kind: Kind) -> str:
+        """What a file of a kind is taken for in the manifest: one that was allowed bad lines has not passed without."""
+        return f"{kind.name}, bad lines skipped" if self._skips(kind) else kind.name
+
+    def _skips(self, kind: Kind) -> bool:
+        return self._options.skip_bad_lines and kind in (LABEL_TRACK, TEXT_TRACK)
+
     def open(self, place: Place) -> None:
         """Find out which space a place is in."""
         self.namespace = place.space.namespace or self.lake.me().namespace
@@ -149,14 +160,14 @@ class Uploader:
             SourceError: it does not.
         """
         size = self._options.part_size
-        if self.manifest.was_checked(path, kind.name):  # as it is now, so it need not be checked again
+        if self.manifest.was_checked(path, self.checked_as(kind)):
             return LocalFile.read(path, size, report, known=True)
         before = check_file(path)
         failure: list[DreamlakeError] = []
 
         def check() -> None:
             try:
-                _check_content(path, kind, before)
+                _check_content(path, kind, before, skip_bad_lines=self._skips(kind))
             except DreamlakeError as error:
                 failure.append(error)
                 raise
@@ -191,6 +202,7 @@ class Uploader:
             staging_hash=staged,
             episode_id=self.episode,
             file_size=local.size,
+            skip_bad_lines=self._options.skip_bad_lines,
         )
 
     def naming(self, local: LocalFile, kind: Kind, name: str, object_id: str) -> dict[str, Any]:
@@ -219,21 +231,23 @@ class Uploader:
         created = self.lake.create_asset(kind, self.naming(local, kind, name, registered.id))
         if created.lambda_url is not None and registered.status != "ready":
             self.lake.trigger(created.lambda_url)
-        self.manifest.note([Entry(path, name, kind.name, registered.id, local.stat)])
+        self.manifest.note([Entry(path, name, self.checked_as(kind), registered.id, local.stat)])
         return Sent(registered.id, known)
 
     def asset(self, kind: Kind, object_id: str) -> Video | Asset:
         """The asset as its users see it."""
         if kind is VIDEO:
             return Video(LakeSource.of(self.lake, object_id))
+        if kind in (LABEL_TRACK, TEXT_TRACK):
+            return track_of(self.lake, kind, object_id)
         return Asset(self.lake, kind, object_id)
 
 
-def _check_content(path: Path, kind: Kind, before: os.stat_result) -> None:
+def _check_content(path: Path, kind: Kind, before: os.stat_result, *, skip_bad_lines: bool) -> None:
     from dreamlake.media.check import check_content
 
     try:
-        offload(partial(check_content, path, kind))
+        offload(partial(check_content, path, kind, skip_bad_lines=skip_bad_lines))
     except SourceError:
         if not offload(partial(_is_as_it_was, path, before)):
             raise changed(path, "changed") from None  # which is why it could not be read

@@ -75,6 +75,7 @@ def upload_many(
     concurrency: int = CONCURRENCY,
     part_size: int | None = None,
     timeout: float = PUT_SECONDS,
+    skip_bad_lines: bool = False,
     progress: Progress = None,
 ) -> UploadReport[Any]:
     """Upload files, folders and patterns. One that fails does not stop the others; run again, and only these are sent.
@@ -93,6 +94,7 @@ def upload_many(
         concurrency: parts that are under way at once, of all files together.
         part_size: as of ``upload``.
         timeout: as of ``upload``.
+        skip_bad_lines: as of ``upload``.
         progress: as of ``upload``; a function is told of each file's progress.
 
     Returns:
@@ -108,7 +110,7 @@ def upload_many(
         >>> report.failures
         []
     """
-    options = UploadOptions(concurrency, part_size, timeout)
+    options = UploadOptions(concurrency, part_size, timeout, skip_bad_lines)
     place = resolve_place(space=space, prefix=prefix, path=path, episode=episode)
     plan, skipped = plan_uploads(paths, place.folder, kind=kind, recursive=recursive, exclude=exclude)
     uploader = Uploader(options)
@@ -207,7 +209,7 @@ class _Many:
             else:
                 jobs.append(_Job(number, planned.path, planned.name, planned.kind, 0))
         offload(partial(_measure, jobs))
-        known = self._manifest.known([(job.path, job.name, job.kind.name) for job in jobs])
+        known = self._manifest.known([(job.path, job.name, self._uploader.checked_as(job.kind)) for job in jobs])
         there: set[str] = set()
         ids = list(known.values())
         for at in range(0, len(ids), ASKED):
@@ -266,7 +268,7 @@ class _Many:
             assert job.registered is not None
             self._done(job, job.registered.id, known=job.known)
         self._manifest.note(
-            Entry(job.path, job.name, job.kind.name, job.registered.id, job.local.stat)
+            Entry(job.path, job.name, self._uploader.checked_as(job.kind), job.registered.id, job.local.stat)
             for job in named
             if job.registered is not None and job.local is not None
         )

@@ -20,6 +20,7 @@ from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.notebook import card
 from dreamlake.core.pixels import arrange, check_batch_size, check_layout, pixel_format
 from dreamlake.core.selection import Selection
+from dreamlake.core.windows import on_clip
 from dreamlake.errors import DreamlakeError, FileChangedError, FrameIndexError
 from dreamlake.media.tensors import as_array, to_tensor
 from dreamlake.progress import Progress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import PIL.Image
     import torch
 
+    from dreamlake._sync.track import Track
     from dreamlake._sync.videoarray import VideoArray
 
 __all__ = ["Video"]
@@ -385,6 +387,37 @@ class Video:
                     yield arrange(np.stack(batch), order)
         if rest:
             yield arrange(np.stack(rest), order)
+
+    # -- what lies on it ---------------------------------------------------------------------------------------------
+
+    def labels(self, track: Track) -> list[dict[str, Any]]:
+        """What a track says of this clip, in the clip's own times and frames.
+
+        Args:
+            track: of the same recording.
+
+        Returns:
+            The entries that hold during the clip: ``ts`` in seconds from its beginning, below zero where an entry began
+            before; ``fs`` and ``fe`` as frames of the clip.
+
+        Example:
+            >>> [entry["label"] for entry in video[10.0:20.0].labels(track)]
+        """
+        selected = self._selected()
+        numbers = np.sort(selected.numbers)
+        return [on_clip(entry, selected.st, numbers) for entry in track.at(self).to_list()]
+
+    def captions(self, track: Track) -> list[dict[str, Any]]:
+        """The same of a text track."""
+        return self.labels(track)
+
+    def _span(self) -> dict[str, Any]:
+        """The times and the frames of this clip, as an entry of a track has them."""
+        selected = self._selected()
+        if not len(selected):
+            raise FrameIndexError("an empty clip is the source of nothing")
+        numbers = selected.numbers
+        return {"st": selected.st, "et": selected.et, "sf": int(numbers.min()), "ef": int(numbers.max())}
 
     # -- how -----------------------------------------------------------------------------------------------------------
 

@@ -13,10 +13,13 @@ import typer
 
 from dreamlake.cli.common import Json, finish, say, status_of
 from dreamlake.core.events import UploadEvent
+from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK
 from dreamlake.core.parts import CONCURRENCY, PUT_SECONDS
 from dreamlake.core.uploads import is_pattern
 
 __all__ = ["reporter", "upload"]
+
+TRACKS = (LABEL_TRACK.name, TEXT_TRACK.name)
 
 
 def upload(
@@ -42,6 +45,9 @@ def upload(
     timeout: Annotated[
         float, typer.Option(help="Seconds that the storage may take to acknowledge a part.")
     ] = PUT_SECONDS,
+    skip_bad_lines: Annotated[
+        bool, typer.Option("--skip-bad-lines", help="Leave out lines of tracks that cannot be read, and count them.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be uploaded, and do nothing.")] = False,
     json: Json = False,
 ) -> None:
@@ -50,6 +56,7 @@ def upload(
     search: dict[str, Any] = {"recursive": recursive, "exclude": exclude or []}
     sending: dict[str, Any] = {
         "wait": wait, "concurrency": concurrency, "part_size": part_size, "timeout": timeout,
+        "skip_bad_lines": skip_bad_lines,
     }  # fmt: skip
     file = Path(paths[0]).expanduser()
     if dry_run:
@@ -66,11 +73,25 @@ async def _one(file: Path, json: bool, **options: Any) -> int:
 
     with reporter(file.name, json) as report:
         asset = await adl.upload(file, progress=report, **options)
+    skipped = await _skipped(asset, options)
     if json:
-        say({"event": "done", "id": asset.id, "uri": asset.uri})
+        say({"event": "done", "id": asset.id, "uri": asset.uri, **skipped})
     else:
         typer.echo(f"{asset.id}  {asset!r}" if options["wait"] else f"{asset.id}  {asset.uri}")
+        _say_skipped(file.name, skipped)
     return 0
+
+
+async def _skipped(asset: Any, options: dict[str, Any]) -> dict[str, int]:
+    """How many lines of a track were left out; nothing where that was not asked for, or is not known yet."""
+    if not options["skip_bad_lines"] or not options["wait"] or getattr(asset, "kind", "") not in TRACKS:
+        return {}
+    return {"skippedLines": (await asset.metadata()).skipped_lines or 0}
+
+
+def _say_skipped(name: str, skipped: dict[str, int]) -> None:
+    if count := skipped.get("skippedLines"):
+        typer.echo(f"dreamlake: {name}: {count} bad line{'s were' if count > 1 else ' was'} skipped", err=True)
 
 
 async def _many(paths: list[str], json: bool, **options: Any) -> int:
@@ -83,11 +104,13 @@ async def _many(paths: list[str], json: bool, **options: Any) -> int:
         if json and result.error is not None:
             say({"event": "failed", **said, "error": type(result.error).__name__, "message": str(result.error)})
         elif json and result.asset is not None:
-            say({"event": "done", **said, "id": result.asset.id, "uri": result.asset.uri, "known": result.known})
+            done = {"id": result.asset.id, "uri": result.asset.uri, "known": result.known}
+            say({"event": "done", **said, **done, **await _skipped(result.asset, options)})
         elif result.error is not None:
             typer.echo(f"dreamlake: {result.error}", err=True)
         elif result.asset is not None:
             typer.echo(f"{result.asset.id}  {result.name}")
+            _say_skipped(str(result.name), await _skipped(result.asset, options))
     counts = {"ok": report.ok, "known": report.known, "failed": report.failed, "skipped": len(report.skipped)}
     if json:
         say({"event": "summary", **counts})

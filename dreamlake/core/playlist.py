@@ -15,7 +15,8 @@ from dreamlake.errors import MediaError
 
 __all__ = ["Playlist", "parse_playlist", "render_playlist", "rewrite_uris"]
 
-_DECIMAL = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
+_DECIMAL = re.compile(r"\d{1,12}(\.\d+)?", re.ASCII)
+_WINDOWS = re.compile(r"#EXT-X-DREAMLAKE-WINDOWS:LENGTH=(\d{1,12}),START=(-?\d{1,12})", re.ASCII)
 _MAP = re.compile(r'#EXT-X-MAP:(?:[^"]*"[^"]*",)*?URI="([^"]*)"')
 
 
@@ -28,12 +29,18 @@ class Playlist:
         durations: of the segments, seconds.
         init: the URI of the initialisation section that fMP4 segments share; None for MPEG-TS.
         independent: whether every segment decodes on its own.
+        gaps: numbers of the segments that stand for time in which there is nothing.
+        window: how long each window of a track is, seconds; None for sound and pictures.
+        start: when the first segment of a track begins, seconds.
     """
 
     uris: list[str]
     durations: list[float]
     init: str | None = None
     independent: bool = True
+    gaps: frozenset[int] = frozenset()
+    window: int | None = None
+    start: int = 0
 
 
 def render_playlist(playlist: Playlist) -> str:
@@ -49,7 +56,11 @@ def render_playlist(playlist: Playlist) -> str:
         lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
     if playlist.init:
         lines.append(f'#EXT-X-MAP:URI="{playlist.init}"')
-    for uri, duration in zip(playlist.uris, playlist.durations, strict=True):
+    if playlist.window is not None:  # players pass over tags that they do not know (RFC 8216, 6.3.1)
+        lines.append(f"#EXT-X-DREAMLAKE-WINDOWS:LENGTH={playlist.window},START={playlist.start}")
+    for number, (uri, duration) in enumerate(zip(playlist.uris, playlist.durations, strict=True)):
+        if number in playlist.gaps:
+            lines.append("#EXT-X-GAP")
         lines += [f"#EXTINF:{duration:.6f},", uri]
     return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
 
@@ -66,19 +77,26 @@ def parse_playlist(text: str) -> Playlist:
     uris: list[str] = []
     durations: list[float] = []
     init = None
+    gaps: set[int] = set()
+    window, start = None, 0
     for line in lines:
         if line.startswith("#EXTINF:"):
             durations.append(_seconds(line[len("#EXTINF:") :].split(",")[0]))
         elif line.startswith("#EXT-X-MAP:"):
             match = _MAP.match(line)
             init = match[1] if match else init
+        elif line == "#EXT-X-GAP":
+            gaps.add(len(uris))
+        elif (found := _WINDOWS.fullmatch(line)) is not None:
+            window, start = int(found[1]), int(found[2])
         elif not line.startswith("#"):
             uris.append(line)
         if not 0 <= len(durations) - len(uris) <= 1:
             raise MediaError("a playlist whose durations and segments do not go together")
     if len(uris) != len(durations) or "#EXT-X-ENDLIST" not in lines:
         raise MediaError("a playlist that was cut short")
-    return Playlist(uris, durations, init, "#EXT-X-INDEPENDENT-SEGMENTS" in lines)
+    independent = "#EXT-X-INDEPENDENT-SEGMENTS" in lines
+    return Playlist(uris, durations, init, independent, frozenset(gaps), window, start)
 
 
 def _seconds(text: str) -> float:

@@ -17,12 +17,14 @@ import msgspec
 
 from dreamlake.errors import MediaError
 
-__all__ = ["MAX_LINE", "Entry", "Lines", "TrackFormat", "parse_track"]
+__all__ = ["MAX_LINE", "TIME_LIMIT", "Entry", "Lines", "TrackFormat", "parse_track"]
 
 TrackFormat: TypeAlias = Literal["vtt", "srt", "jsonl", "csv"]
 
 MAX_LINE = 16 * 1024**2  # bytes of a line, and of an entry that has several
 FRAME_LIMIT = 1 << 53  # from here on not every reader of JSON keeps whole numbers
+TIME_LIMIT = 1e11  # seconds, 3,000 years: what is beyond are no seconds, but milliseconds of a clock, or less
+MAX_HEAD = 256 * 1024  # letters of the style sheets and regions of a WebVTT file, which every chunk repeats
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _VTT_TIME = r"(?:(\d{2,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
@@ -40,7 +42,8 @@ class Entry(msgspec.Struct, frozen=True):
         fs: its first frame; None when the file does not say.
         fe: its last frame.
         fields: all else that the file says of it, such as ``label`` or ``text``.
-        data: all of it as one JSON object without a line break; the line itself where the file is JSONL.
+        data: all of it as one JSON object without a line break, its times as ``ts`` and ``dt``; the line itself where
+            the file is JSONL and says it so.
         line: where in the file it begins, from 1.
     """
 
@@ -64,33 +67,60 @@ class Lines:
     Args:
         name: of the file, with which every message begins.
         lines: as they are in the file, with their ends.
+        skip_bad: whether a line that cannot be read is left out and counted, where it would else be an error.
+
+    Attributes:
+        number: of the line that was read last, from 1.
+        skipped: how many lines, or cues, were left out.
+        head: what a WebVTT file says before its first cue: the lines below its signature, and the blocks of its style
+            sheets and regions.
     """
 
-    def __init__(self, name: str, lines: Iterable[bytes]) -> None:
+    def __init__(self, name: str, lines: Iterable[bytes] = (), *, skip_bad: bool = False) -> None:
         self.name = name
         self.number = 0
-        self._lines = lines
+        self.skipped = 0
+        self.head: list[str] = []
+        self._skip_bad = skip_bad
+        self._lines = iter(lines)
+
+    def over(self, lines: Iterable[bytes]) -> Lines:
+        """Go on with these lines, which follow those before them in the file."""
+        self._lines = iter(lines)
+        return self
 
     def __iter__(self) -> Iterator[bytes]:
         """The lines without their ends, in UTF-8 without a byte order mark."""
         for line in self._lines:
             self.number += 1
             if len(line) > MAX_LINE:
-                raise self.refuse(f"is longer than {MAX_LINE // 1024**2} MiB")
+                self.bad(f"is longer than {MAX_LINE // 1024**2} MiB")
+                while not line.endswith(b"\n") and (line := next(self._lines, b"\n")):
+                    pass  # the rest of it
+                continue
             if self.number == 1:
                 line = line.removeprefix(_BOM)
             if not line.isascii():
                 try:
                     line.decode()
                 except UnicodeDecodeError as error:
-                    raise self.refuse(
-                        f"is not UTF-8 (byte 0x{line[error.start]:02x}); convert the file first"
-                    ) from None
+                    self.bad(f"is not UTF-8 (byte 0x{line[error.start]:02x}); convert the file first")
+                    continue
             yield line.rstrip(b"\r\n")
 
     def refuse(self, reason: str, line: int | None = None) -> MediaError:
         """The error that says what is wrong with a line, which is the last one unless it is named."""
         return MediaError(f"{self.name}: line {line or self.number}: {reason}")
+
+    def bad(self, reason: str, line: int | None = None) -> None:
+        """A line is wrong: count it if such lines are left out.
+
+        Raises:
+            MediaError: they are not.
+        """
+        if not self._skip_bad:
+            raise self.refuse(reason, line)
+        self.skipped += 1
 
 
 def parse_track(lines: Lines, form: TrackFormat, *, text: bool = False) -> Iterator[Entry]:
@@ -123,22 +153,51 @@ def _objects(lines: Lines, rows: Iterator[bytes], text: bool) -> Iterator[Entry]
         if not row or row.isspace():
             continue
         try:
-            fields = _object.decode(row)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise lines.refuse(_reason(error, row)) from None
-        begin = _seconds(lines, *_take(fields, "ts", "st"))
-        name, length = _take(fields, "dt", "et")  # seed 1 says when an entry ends, seed 3 how long it holds
-        length = _seconds(lines, name, length) - (begin if name == "et" else 0.0)
-        if length < 0:
-            raise lines.refuse(f"it ends before it begins (dt is {length:g})")
-        if not math.isfinite(begin + length):
-            raise lines.refuse("its end is no finite number")
-        first, last = _frame(lines, *_take(fields, "fs", "sf")), _frame(lines, *_take(fields, "fe", "ef"))
-        if first is not None and last is not None and last < first:
-            raise lines.refuse(f"its last frame {last} is before its first frame {first}")
-        if text and not isinstance(said := fields.get("text", fields.get("caption")), str):
-            raise lines.refuse("text is missing" if said is None else "text is not a text")
-        yield Entry(begin, length, first, last, fields, row, lines.number)
+            entry = _entry(row, lines.number, text=text)
+        except _Wrong as wrong:
+            lines.bad(str(wrong))
+        else:
+            yield entry
+
+
+class _Wrong(Exception):
+    """Why an object is no entry."""
+
+
+def _entry(row: bytes, line: int, *, text: bool) -> Entry:
+    try:
+        fields = _object.decode(row)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise _Wrong(_reason(error, row)) from None
+    start, ts = _take(fields, "ts", "st")
+    begin = _seconds(start, ts)
+    stop, dt = _take(fields, "dt", "et")  # seed 1 says when an entry ends, seed 3 how long it holds
+    length = _seconds(stop, dt) - (begin if stop == "et" else 0.0)
+    if length < 0:
+        raise _Wrong(f"it ends before it begins (dt is {length:g})")
+    if not math.isfinite(begin + length):
+        raise _Wrong("its end is no finite number")
+    if not (begin >= -TIME_LIMIT and begin + length <= TIME_LIMIT):
+        raise _Wrong(f"it lasts from {begin:g} to {begin + length:g}, which cannot be seconds")
+    (one, fs), (other, fe) = _take(fields, "fs", "sf"), _take(fields, "fe", "ef")
+    first, last = _frame(one, fs), _frame(other, fe)
+    if first is not None and last is not None and last < first:
+        raise _Wrong(f"its last frame {last} is before its first frame {first}")
+    if text and not isinstance(said := fields.get("text", fields.get("caption")), str):
+        raise _Wrong("text is missing" if said is None else "text is not a text")
+    other_words = {start, stop, one, other} & {"st", "et", "sf", "ef"}
+    data = _respelled(row, other_words, begin, length, first, last) if other_words else row
+    return Entry(begin, length, first, last, fields, data, line)
+
+
+_raw: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _respelled(row: bytes, words: set[str], ts: float, dt: float, fs: int | None, fe: int | None) -> bytes:
+    """The same object in the words of seed 3, its other values untouched."""
+    values = {"ts": ts, "dt": dt, "fs": fs, "fe": fe}
+    rest = {name: value for name, value in _raw.decode(row).items() if name not in words and name not in values}
+    return _encode({**{name: value for name, value in values.items() if value is not None}, **rest})
 
 
 def _take(fields: dict[str, Any], name: str, other: str) -> tuple[str, Any]:
@@ -149,24 +208,24 @@ def _take(fields: dict[str, Any], name: str, other: str) -> tuple[str, Any]:
     return name, value
 
 
-def _seconds(lines: Lines, name: str, value: Any) -> float:
+def _seconds(name: str, value: Any) -> float:
     if type(value) is float:
         return value
     if type(value) is int:  # and no bool, which is one too
         try:
             return float(value)
         except OverflowError:
-            raise lines.refuse(f"{name} is no finite number") from None
-    raise lines.refuse(f"{name} is missing" if value is None else f"{name} is not a number")
+            raise _Wrong(f"{name} is no finite number") from None
+    raise _Wrong(f"{name} is missing" if value is None else f"{name} is not a number")
 
 
-def _frame(lines: Lines, name: str, value: Any) -> int | None:
+def _frame(name: str, value: Any) -> int | None:
     if value is None:
         return None
     if type(value) is not int and (type(value) is not float or value != int(value)):
-        raise lines.refuse(f"{name} is not a whole number")
+        raise _Wrong(f"{name} is not a whole number")
     if not 0 <= value < FRAME_LIMIT:
-        raise lines.refuse(f"{name} is not the number of a frame")
+        raise _Wrong(f"{name} is not the number of a frame")
     return int(value)
 
 
@@ -203,7 +262,8 @@ def _csv_rows(lines: Lines) -> Iterator[bytes]:
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise lines.refuse(f"is not CSV ({error})") from None
+            lines.bad(f"is not CSV ({error})")
+            continue
         if row is None:
             return
         if not any(map(str.strip, row)):
@@ -211,7 +271,7 @@ def _csv_rows(lines: Lines) -> Iterator[bytes]:
         if header is None:
             header = _header(lines, row)
         elif len(row) != len(header):
-            raise lines.refuse(f"has {len(row)} columns, and the header has {len(header)}")
+            lines.bad(f"has {len(row)} columns, and the header has {len(header)}")
         else:
             yield _encode({name: _value(cell) for name, cell in zip(header, row, strict=True) if cell})
 
@@ -259,7 +319,7 @@ def _blocks(lines: Lines) -> Iterator[_Block]:
 
 
 def _vtt_blocks(lines: Lines) -> Iterator[_Block]:
-    """The cues of a WebVTT file: behind its signature, without notes and style sheets."""
+    """The cues of a WebVTT file: behind its signature, without notes. Style sheets and regions go into the head."""
     blocks = _blocks(lines)
     begin, header = next(blocks, (1, [""]))
     if header != [""] and (begin != 1 or re.fullmatch(r"WEBVTT([ \t].*)?", header[0]) is None):
@@ -267,9 +327,19 @@ def _vtt_blocks(lines: Lines) -> Iterator[_Block]:
     for number, line in enumerate(header):
         if "-->" in line:
             raise lines.refuse("a blank line is missing between the header and the first cue", begin + number)
+    # Where the times of a segment lie in its stream is said anew of every chunk.
+    lines.head = ["\n".join(line for line in header[1:] if not line.startswith("X-TIMESTAMP-MAP"))]
+    in_head, size = True, len(lines.head[0])
     for begin, block in blocks:
-        if re.fullmatch(r"(NOTE|STYLE|REGION)([ \t].*)?", block[0]) is None:
+        special = re.fullmatch(r"(NOTE|STYLE|REGION)([ \t].*)?", block[0])
+        if special is None:
+            in_head = False
             yield begin, block
+        elif in_head and special[1] != "NOTE":  # behind the first cue they mean nothing (WebVTT, 4.1)
+            lines.head.append("\n".join(block))
+            size += len(lines.head[-1])
+        if size > MAX_HEAD:
+            raise lines.refuse(f"style sheets and regions take more than {MAX_HEAD // 1024} KiB", begin)
 
 
 def _srt_blocks(lines: Lines) -> Iterator[_Block]:
@@ -294,22 +364,28 @@ def _cues(lines: Lines, blocks: Iterator[_Block], timing: re.Pattern[str]) -> It
     for begin, block in blocks:
         at = next((number for number, line in enumerate(block[:2]) if "-->" in line), None)
         if at is None:
-            raise lines.refuse("a cue has no times", begin)
+            lines.bad("a cue has no times", begin)
+            continue
         found = timing.fullmatch(block[at])
         if found is None:
-            raise lines.refuse(f"{block[at].strip()[:80]!r} are not the times of a cue", begin + at)
+            lines.bad(f"{block[at].strip()[:80]!r} are not the times of a cue", begin + at)
+            continue
         start, end = _milliseconds(found.groups()[:4]), _milliseconds(found.groups()[4:8])
+        late = next((number for number, line in enumerate(block) if number > at and "-->" in line), None)
         if end < start:
-            raise lines.refuse("a cue ends before it begins", begin + at)
-        if late := next((number for number, line in enumerate(block) if number > at and "-->" in line), None):
-            raise lines.refuse("a blank line is missing before this cue", begin + late)
-        times = {"ts": start / 1000, "dt": (end - start) / 1000}
-        fields: dict[str, Any] = {"text": "\n".join(block[at + 1 :])}
-        if at and timing is _VTT_TIMING:
-            fields["id"] = block[0].strip()
-        if found[9]:
-            fields["settings"] = found[9]
-        yield Entry(**times, fs=None, fe=None, fields=fields, data=_encode({**times, **fields}), line=begin)
+            lines.bad("a cue ends before it begins", begin + at)
+        elif end > TIME_LIMIT * 1000:
+            lines.bad("a cue is later than any recording", begin + at)
+        elif late is not None:
+            lines.bad("a blank line is missing before this cue", begin + late)
+        else:
+            times = {"ts": start / 1000, "dt": (end - start) / 1000}
+            fields: dict[str, Any] = {"text": "\n".join(block[at + 1 :])}
+            if at and timing is _VTT_TIMING:
+                fields["id"] = block[0].strip()
+            if found[9]:
+                fields["settings"] = found[9]
+            yield Entry(**times, fs=None, fe=None, fields=fields, data=_encode({**times, **fields}), line=begin)
 
 
 def _milliseconds(parts: tuple[str | None, ...]) -> int:

@@ -27,6 +27,7 @@ class UploadOptions:
         concurrency: parts that are under way at once, of all files together.
         part_size: bytes; None for 10 MB. Very large files have larger ones.
         timeout: seconds that the storage may take to acknowledge a part which was sent.
+        skip_bad_lines: whether lines of tracks that cannot be read are left out and counted.
 
     Raises:
         UsageError: a value that cannot be.
@@ -35,6 +36,7 @@ class UploadOptions:
     concurrency: int = CONCURRENCY
     part_size: int | None = None
     timeout: float = PUT_SECONDS
+    skip_bad_lines: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.concurrency <= MAX_CONCURRENCY:

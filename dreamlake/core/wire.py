@@ -18,10 +18,11 @@ __all__ = [
     "MAX_BATCH", "METAS", "AskStatuses", "AssetCreated", "AssetFound", "AssetMeta", "AssetPage", "AssetsCreated",
     "AudioMeta", "BeginUploads", "Begun", "CompleteUpload", "CreateAsset", "CreateAssets", "CreateKey", "Created",
     "FinishUpload", "FinishUploads", "Finished", "Freed", "GcReport", "ImageMeta", "InitUpload", "KeyInfo", "KeyMade",
-    "KeyPage", "Me", "Orphan", "OrphansFound", "PartDone", "PartsDone", "Problem", "RegisterAsset", "Registered",
-    "Repaired", "RotateSigning", "RunLambdas", "SignParts", "SignedParts", "SigningRotated", "Status", "Statuses",
-    "StreamedMeta", "Success", "TrackMeta", "UploadStarted", "UploadTarget", "UploadsBegun", "UploadsFinished",
-    "VideoMeta",
+    "KeyPage", "LabelTrackMeta", "Me", "NewVersion", "Orphan", "OrphansFound", "PartDone", "PartsDone", "Problem",
+    "RegisterAsset", "Registered", "Repaired", "RotateSigning", "RunLambdas", "SignParts", "SignedParts",
+    "SigningRotated", "Status", "Statuses", "StreamedMeta", "Success", "TextTrackMeta", "TrackMeta", "UploadStarted",
+    "UploadTarget", "UploadsBegun",
+    "UploadsFinished", "VideoMeta",
 ]  # fmt: skip
 
 # A plain $ would let a line break through at the end.
@@ -168,6 +169,7 @@ class RegisterAsset(Struct, rename="camel"):
     episode_id: str | None = None
     format: Literal["vtt", "srt", "jsonl", "csv"] | None = None
     file_size: Size | None = None
+    skip_bad_lines: bool = False
 
 
 class Registered(Struct, rename="camel"):
@@ -298,7 +300,7 @@ class TrackMeta(StreamedMeta, rename="camel", kw_only=True):
     """The sidecar of a label track or a text track (seed 3), in ``tracks/labels/{id}`` or ``tracks/text/{id}``.
 
     The frames are None where no entry has any, the times where there is no entry. ``fields`` are sorted, without those
-    of time and frames.
+    of time and frames. ``skipped_lines`` counts what could not be read and was left out, as its uploader wanted.
     """
 
     format: Literal["vtt", "srt", "jsonl", "csv"] | None = None
@@ -308,14 +310,38 @@ class TrackMeta(StreamedMeta, rename="camel", kw_only=True):
     start_frame: int | None = None
     end_frame: int | None = None
     fields: list[str] = []
+    skip_bad_lines: bool | UnsetType = UNSET
+    skipped_lines: int | UnsetType = UNSET
+
+
+class LabelTrackMeta(TrackMeta, rename="camel", kw_only=True):
+    """The sidecar of a label track; ``label_id`` is what seed 3 calls its id."""
+
+    label_id: str | UnsetType = UNSET
+
+
+class TextTrackMeta(TrackMeta, rename="camel", kw_only=True):
+    """The sidecar of a text track."""
+
+    text_track_id: str | UnsetType = UNSET
+
+
+class NewVersion(Struct, rename="camel"):
+    """Give a track other bytes, unless it has others by now than those that they were made of.
+
+    ``expected`` is the SHA-256 of these.
+    """
+
+    staging_hash: StagedHash
+    expected: Sha256
 
 
 METAS: dict[str, type[AssetMeta]] = {
     VIDEO.name: VideoMeta,
     AUDIO.name: AudioMeta,
     IMAGE.name: ImageMeta,
-    LABEL_TRACK.name: TrackMeta,
-    TEXT_TRACK.name: TrackMeta,
+    LABEL_TRACK.name: LabelTrackMeta,
+    TEXT_TRACK.name: TextTrackMeta,
 }
 
 M = TypeVar("M", bound=AssetMeta)
@@ -364,7 +390,8 @@ class GcReport(Struct, rename="camel"):
 class CreateAsset(Struct, rename="camel", kw_only=True):
     """Give an asset of the storage service its name. Fields that are not named here are kept as metadata.
 
-    ``project`` is the older name of ``space``; one of them is needed.
+    ``project`` is the older name of ``space``; one of them is needed. ``replaces`` is the asset that has to be the
+    newest one of that name until now; empty where there must be none.
     """
 
     namespace: Slug
@@ -377,6 +404,7 @@ class CreateAsset(Struct, rename="camel", kw_only=True):
     bss_image_id: ObjectId | None = None
     bss_label_id: ObjectId | None = None
     bss_text_track_id: ObjectId | None = None
+    replaces: Annotated[str, Meta(pattern=r"^([0-9a-f]{24})?$(?!\n)")] | None = None
 
     def __post_init__(self) -> None:
         self.space = self.space or self.project or ""

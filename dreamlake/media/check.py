@@ -14,12 +14,13 @@ from dreamlake.media.tracks import summarize_track
 __all__ = ["check_content"]
 
 
-def check_content(path: Path, kind: Kind) -> None:
+def check_content(path: Path, kind: Kind, *, skip_bad_lines: bool = False) -> None:
     """Make sure that a file can be read as an asset of a kind. It blocks, and needs little memory however large it is.
 
     Args:
         path: of the file.
         kind: that it is to be. A track may be empty: it has no entries then.
+        skip_bad_lines: whether lines of a track that cannot be read are no reason to refuse it.
 
     Raises:
         MediaError: it cannot; the message begins with the file's name.
@@ -34,6 +35,6 @@ def check_content(path: Path, kind: Kind) -> None:
         elif kind == IMAGE:
             probe_image(path)
         else:
-            summarize_track(path, kind)
+            summarize_track(path, kind, skip_bad=skip_bad_lines)
     except OSError as error:
         raise MediaError(f"{path.name}: cannot be read ({error.strerror or error})") from error

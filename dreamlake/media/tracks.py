@@ -8,14 +8,15 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from dreamlake.core.kinds import TEXT_TRACK, Kind
-from dreamlake.core.tracks import MAX_LINE, Entry, Lines, TrackFormat, parse_track
+from dreamlake.core.trackbatch import Batch, read_batches
+from dreamlake.core.tracks import MAX_LINE, Lines, TrackFormat
 from dreamlake.errors import MediaError
 
-__all__ = ["TrackSummary", "read_track", "summarize_track", "track_format"]
+__all__ = ["TrackSummary", "read_batched", "summarize_track", "track_format"]
 
 MAX_FIELD_NAMES = 1024**2  # bytes of all names of fields: a track whose names are its data would fill the memory
 _FORMATS: dict[str, TrackFormat] = {".vtt": "vtt", ".srt": "srt", ".jsonl": "jsonl", ".csv": "csv"}
-_REPORT_EVERY = 1000  # entries
+BLOCK = 16 * 1024  # bytes that are read at once
 
 
 @dataclass
@@ -30,6 +31,8 @@ class TrackSummary:
         start_frame: the lowest frame of any entry; None when no entry has any.
         end_frame: the highest one.
         fields: the names of all fields but those of times and frames.
+        skipped: lines, or cues, that could not be read and were left out.
+        head: what a WebVTT file says before its first cue, as of ``Lines``.
     """
 
     format: TrackFormat
@@ -40,22 +43,20 @@ class TrackSummary:
     end_frame: int | None = None
     fields: set[str] = field(default_factory=set)
 
-    def add(self, entry: Entry) -> None:
-        """Count an entry."""
-        self.entries += 1
-        end = entry.end
-        if self.start is None or entry.ts < self.start:
-            self.start = entry.ts
-        if self.end is None or end > self.end:
-            self.end = end
-        for frame in (entry.fs, entry.fe):
-            if frame is not None:
-                if self.start_frame is None or frame < self.start_frame:
-                    self.start_frame = frame
-                if self.end_frame is None or frame > self.end_frame:
-                    self.end_frame = frame
-        if not self.fields.issuperset(entry.fields):
-            self.fields.update(entry.fields)
+    skipped: int = 0
+    head: list[str] = field(default_factory=list)
+
+    def add(self, batch: Batch) -> None:
+        """Count some entries."""
+        self.entries += len(batch)
+        first, last = float(batch.ts.min()), float(batch.end.max())
+        self.start = first if self.start is None else min(self.start, first)
+        self.end = last if self.end is None else max(self.end, last)
+        if batch.frames is not None:
+            low, high = batch.frames
+            self.start_frame = low if self.start_frame is None else min(self.start_frame, low)
+            self.end_frame = high if self.end_frame is None else max(self.end_frame, high)
+        self.fields.update(batch.fields)
 
 
 def track_format(file: BinaryIO, name: str, kind: Kind) -> TrackFormat:
@@ -78,24 +79,42 @@ def track_format(file: BinaryIO, name: str, kind: Kind) -> TrackFormat:
     return "vtt" if head.startswith(b"WEBVTT") else "srt"
 
 
-def read_track(path: Path, kind: Kind, name: str | None = None) -> Iterator[Entry]:
-    """The entries of a track's file, in its order; one of them is in memory at a time.
+def read_batched(
+    file: BinaryIO, summary: TrackSummary, kind: Kind, name: str, *, skip_bad: bool = False, block: int = BLOCK
+) -> Iterator[Batch]:
+    """The entries of a track's file, in its order; some of them are in memory at a time.
 
     Args:
-        path: of the file.
+        file: at its beginning.
+        summary: of the file's format, to which they are added.
         kind: a label track or a text track.
-        name: of the file, where the path does not say it.
+        name: of the file.
+        skip_bad: whether what cannot be read is left out and counted.
+        block: bytes that are read at once; more are faster, and take some ten times as much memory.
 
     Raises:
         MediaError: a line that is not of the file's format, with its number.
     """
-    name = name or path.name
-    with path.open("rb") as file:
-        yield from _entries(file, track_format(file, name, kind), kind, name)
+    lines = Lines(name, skip_bad=skip_bad)
+    names = 0
+    for batch in read_batches(lines, _blocks(file, block), summary.format, text=kind == TEXT_TRACK):
+        known = len(summary.fields)
+        summary.add(batch)
+        if len(summary.fields) > known:
+            names = sum(map(len, summary.fields))
+        if names > MAX_FIELD_NAMES:
+            raise MediaError(f"{name}: line {batch.line}: the names of its fields take more than 1 MiB by now")
+        yield batch
+    summary.skipped, summary.head = lines.skipped, lines.head
 
 
 def summarize_track(
-    path: Path, kind: Kind, name: str | None = None, report: Callable[[float], None] | None = None
+    path: Path,
+    kind: Kind,
+    name: str | None = None,
+    report: Callable[[float], None] | None = None,
+    *,
+    skip_bad: bool = False,
 ) -> TrackSummary:
     """Read a track's file to its end.
 
@@ -104,6 +123,7 @@ def summarize_track(
         kind: a label track or a text track.
         name: of the file, where the path does not say it.
         report: told how much is done, from 0 to 1.
+        skip_bad: whether what cannot be read is left out and counted.
 
     Raises:
         MediaError: a line that is not of the file's format, with its number.
@@ -112,19 +132,20 @@ def summarize_track(
     size = path.stat().st_size
     with path.open("rb") as file:
         summary = TrackSummary(track_format(file, name, kind))
-        names = 0
-        for entry in _entries(file, summary.format, kind, name):
-            known = len(summary.fields)
-            summary.add(entry)
-            if len(summary.fields) > known:
-                names = sum(map(len, summary.fields))
-            if names > MAX_FIELD_NAMES:
-                raise MediaError(f"{name}: line {entry.line}: the names of its fields take more than 1 MiB by now")
-            if report is not None and summary.entries % _REPORT_EVERY == 0:
+        for _ in read_batched(file, summary, kind, name, skip_bad=skip_bad):
+            if report is not None:
                 report(min(1.0, file.tell() / max(1, size)))
     return summary
 
 
-def _entries(file: BinaryIO, form: TrackFormat, kind: Kind, name: str) -> Iterator[Entry]:
-    lines = Lines(name, iter(lambda: file.readline(MAX_LINE + 1), b""))
-    return parse_track(lines, form, text=kind == TEXT_TRACK)
+def _blocks(file: BinaryIO, most: int) -> Iterator[bytes]:
+    """A file in pieces that end where a line ends; of a line that is longer than any may be, its beginning."""
+    size = min(most, BLOCK)  # the fields are learned from the first one, entry by entry
+    while block := file.read(size):
+        size = most
+        if not block.endswith(b"\n"):
+            rest = file.readline(MAX_LINE + 1)
+            block += rest
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(size)
+        yield block

@@ -22,7 +22,9 @@ from dreamlake.server.bss.batch import batch_router
 from dreamlake.server.bss.chunks import chunk
 from dreamlake.server.bss.gc import gc
 from dreamlake.server.bss.lambdas import trigger
+from dreamlake.server.bss.streams import streams_routers
 from dreamlake.server.bss.uploads import multipart_router, put_part
+from dreamlake.server.bss.versions import versions_routers
 from dreamlake.server.bss.videos import videos_router
 from dreamlake.server.catalog.keys import keys_router
 from dreamlake.server.catalog.orphans import orphans_router
@@ -101,6 +103,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
             batch_router(),
             *assets_routers(),
             videos_router(),
+            *streams_routers(),
+            *versions_routers(),
             chunk,
             trigger,
             gc,

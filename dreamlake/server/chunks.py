@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamlake.server.gate import chunk_gate
 from dreamlake.server.sidecar import chunk_key
 from dreamlake.server.storage import Storage
 
-__all__ = ["StoredChunk", "store_chunk"]
+__all__ = ["ChunkSet", "StoredChunk", "store_chunk"]
 
 FULL = 64  # hex digits
 
@@ -46,3 +47,45 @@ async def store_chunk(storage: Storage, content: bytes | Path, sha256: str, exte
     else:
         await storage.write_file(key, content, sha256)
     return StoredChunk(key, reused=False)
+
+
+@dataclass(frozen=True)
+class _Reused:
+    """A chunk that another asset had stored before: its bytes, or where they are, and its extension."""
+
+    content: bytes | Path
+    extension: str
+
+
+class ChunkSet:
+    """The chunks of one asset, and their keys by SHA-256 in hex.
+
+    Args:
+        storage: that holds the chunks.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._keys: dict[str, str] = {}
+        self._reused: dict[str, _Reused] = {}
+
+    async def store(self, content: bytes | Path, digest: str, extension: str) -> None:
+        """Store one; the file of one that was there already is left where it is."""
+        stored = await store_chunk(self._storage, content, digest, extension)
+        self._keys[digest] = stored.key
+        if stored.reused:
+            self._reused[digest] = _Reused(content, extension)
+
+    async def check(self) -> None:
+        """Store again what was there and is not any more: it may have been cleared up when it was found."""
+        while reused := self._reused:
+            async with chunk_gate(self._storage.scratch):
+                gone = [digest for digest in reused if await self._storage.size(self._keys[digest]) is None]
+            self._reused = {}
+            for digest in gone:
+                await self.store(reused[digest].content, digest, reused[digest].extension)
+
+    def key(self, digest: str, extension: str) -> str:
+        """The key that a chunk has got."""
+        assert self._keys[digest].endswith(extension)
+        return self._keys[digest]

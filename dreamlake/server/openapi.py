@@ -18,7 +18,7 @@ from dreamlake.core import wire, wirecatalog
 __all__ = ["describe"]
 
 # Any route may answer with any of these: limits, keys, hosts and failures are before and below all of them.
-REFUSALS = (400, 401, 403, 404, 409, 413, 414, 416, 421, 429, 431, 500, 503, 507)
+REFUSALS = (400, 401, 403, 404, 409, 412, 413, 414, 416, 421, 429, 431, 500, 503, 507)
 _REF = "#/components/schemas/{name}"
 _SIGNED = ("expires", "key", "namespace", "signature")
 _BYTES = {"/raw": "*/*", "/frames.npz": "application/octet-stream", "/chunks/{name}": "*/*"}

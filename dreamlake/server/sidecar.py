@@ -96,7 +96,12 @@ async def read_metas(storage: Storage, assets: Sequence[Asset]) -> list[AssetMet
 
 def parse_meta(asset: Asset, data: bytes | None) -> AssetMeta:
     """The sidecar as it was read; None where there is none."""
-    return new_meta(asset) if data is None else msgspec.json.decode(data, type=METAS[asset.kind])
+    if data is None:
+        return new_meta(asset)
+    meta = msgspec.json.decode(data, type=METAS[asset.kind])
+    # Of a new version the row knows first.
+    meta.hash, meta.sha256, meta.size = asset.hash, asset.sha256, asset.size
+    return meta
 
 
 async def write_meta(storage: Storage, asset: Asset, meta: AssetMeta) -> None:

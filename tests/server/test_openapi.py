@@ -30,7 +30,8 @@ OPERATIONS = {
         for kind in ("videos", "audio", "images", "image", "labels", "text-tracks")
         for method, path in ASSETS
     ),
-    ("get", "/videos/{}/stream/{}"),
+    *(("get", f"/{kind}/{{}}/stream/{{}}") for kind in ("videos", "labels", "text-tracks")),
+    *(("post", f"/{kind}/{{}}/versions") for kind in ("labels", "text-tracks")),
     ("get", "/videos/{}/frames.npz"),
     ("get", "/chunks/{}"),
     ("post", "/lambdas/{}"),

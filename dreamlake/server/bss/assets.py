@@ -17,7 +17,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dreamlake.core.kinds import IMAGE, KINDS, Kind, content_type
+from dreamlake.core.kinds import IMAGE, KINDS, LABEL_TRACK, TEXT_TRACK, Kind, content_type
 from dreamlake.core.targets import check_name
 from dreamlake.core.wire import METAS, AssetMeta, AssetPage, RegisterAsset, Registered
 from dreamlake.errors import SourceError, UsageError
@@ -176,6 +176,8 @@ async def register_all(
         found = await _insert(connection, list(rows.values()))
     for (number, row), (asset, known) in zip(rows.items(), found, strict=True):
         status = (await current_meta(lake, asset)).status if known else "uploaded"
+        if row.skip_bad_lines and status != "ready":
+            await update_meta(lake.storage, asset, time.time(), status, skip_bad_lines=True)
         if row.facts is not None and status != "ready":
             size = {"width": row.facts.width, "height": row.facts.height, "format": row.facts.format}
             await update_meta(lake.storage, asset, time.time(), "ready", **size)
@@ -191,6 +193,7 @@ class _Row:
     key: PoolKey
     values: dict[str, Any]
     facts: ImageFacts | None
+    skip_bad_lines: bool = False
 
 
 async def _row(lake: Lake, kind: Kind, data: RegisterAsset, key: PoolKey, staged: Verified | None) -> _Row:
@@ -207,7 +210,8 @@ async def _row(lake: Lake, kind: Kind, data: RegisterAsset, key: PoolKey, staged
         "hash": data.staging_hash, "size": staged.size, "created_at": time.time(),
     }  # fmt: skip
     try:
-        return _Row(key, values, await _image_facts(lake, Asset(id="", **values)) if kind == IMAGE else None)
+        facts = await _image_facts(lake, Asset(id="", **values)) if kind == IMAGE else None
+        return _Row(key, values, facts, data.skip_bad_lines and kind in (LABEL_TRACK, TEXT_TRACK))
     except FileNotFoundError:  # it has just been collected
         raise _unstaged(key) from None
 

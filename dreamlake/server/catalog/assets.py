@@ -21,7 +21,7 @@ from dreamlake.core.wire import AssetCreated, AssetFound, AssetsCreated, CreateA
 from dreamlake.errors import UsageError
 from dreamlake.server.access import Caller
 from dreamlake.server.catalog.tree import Memo, ensure_leaf, ensure_project, order
-from dreamlake.server.database import insert
+from dreamlake.server.database import hold, insert
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import Lake, OpenLake, new_id
 from dreamlake.server.routing import AssetKind
@@ -95,7 +95,9 @@ async def _create(connection: AsyncConnection, lake: Lake, base: str, item: _Ite
     if bss_id is None:
         raise Refused(400, f"{kind.bss_field} is missing: register {kind.phrase} with the storage service first")
     extra = {key: value for key, value in item.body.items() if key not in _ATTRIBUTES and key != "kind"}
-    naming = Naming(data.namespace, data.space, data.episode_name, data.name, bss_id, extra, item.created_at)
+    naming = Naming(
+        data.namespace, data.space, data.episode_name, data.name, bss_id, extra, item.created_at, data.replaces
+    )
     return await name_asset(connection, lake, base, kind, naming, memo)
 
 
@@ -110,6 +112,7 @@ class Naming:
     bss_id: str
     extra: dict[str, Any]
     created_at: float = field(default_factory=time.time)
+    replaces: str | None = None  # the newest asset of that name until now; empty for none, None for any
 
 
 async def name_asset(
@@ -130,6 +133,8 @@ async def name_asset(
     await _check_owner(connection, lake.caller, naming.namespace, kind, bss_id)
     project_id, episode_id = await ensure_project(connection, naming.namespace, naming.space, naming.episode, memo)
     leaf = await ensure_leaf(connection, project_id, episode_id, name, kind.name, memo)
+    if naming.replaces is not None:
+        await _check_newest(connection, leaf.node_id, naming)
     row = {
         "id": new_id(), "node_id": leaf.node_id, "bss_id": bss_id, "kind": kind.name, "folder_id": leaf.folder_id,
         "filename": leaf.filename, "metadata": naming.extra, "created_at": naming.created_at,
@@ -188,6 +193,21 @@ async def _check_owner(connection: AsyncConnection, caller: Caller, namespace: s
     query = select(bss_assets.c.id).where(bss_assets.c.id == bss_id, bss_assets.c.owner == namespace)
     if await connection.scalar(query.where(bss_assets.c.kind == kind.name)) is None:
         raise Refused(404, f"there is no {kind.name} {bss_id}")
+
+
+async def _check_newest(connection: AsyncConnection, node_id: str, naming: Naming) -> None:
+    """Refuse to name an asset where another one has got that name meanwhile."""
+    await hold(connection, [f"name/{node_id}"])
+    query = (
+        select(assets.c.bss_id)
+        .join(bss_assets, bss_assets.c.id == assets.c.bss_id)
+        .where(assets.c.node_id == node_id)
+        .order_by(assets.c.created_at.desc(), assets.c.id.desc())
+        .limit(1)
+    )
+    newest = await connection.scalar(query)
+    if newest not in (naming.replaces or None, naming.bss_id):
+        raise Refused(412, f"{naming.name} is another asset's by now")
 
 
 async def _find(

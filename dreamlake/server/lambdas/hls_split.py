@@ -10,7 +10,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +21,7 @@ from dreamlake.core.playlist import render_playlist
 from dreamlake.media.scan import scan
 from dreamlake.media.split import EXTENSIONS, Splitter
 from dreamlake.media.transcode import needs_rewrite, rewrite
-from dreamlake.server.chunks import store_chunk
+from dreamlake.server.chunks import ChunkSet
 from dreamlake.server.gate import chunk_gate
 from dreamlake.server.sidecar import Asset, update_meta
 from dreamlake.server.storage import Storage
@@ -50,7 +49,7 @@ async def hls_split(storage: Storage, asset: Asset, report: Callable[[float], No
         async with storage.local_file(asset.staging) as original:
             splitter = await to_thread.run_sync(_prepare, original, asset, Path(folder), report)
             begun = REWRITE_SHARE if splitter.transcoded_from else 0.0
-            chunks = _Chunks(storage)
+            chunks = ChunkSet(storage)
             await _store_segments(chunks, splitter, lambda done: report(begun + (1 - begun) * done))
             await chunks.check()
             await _store_description(storage, asset, splitter, chunks)
@@ -78,45 +77,7 @@ def _prepare(original: Path, asset: Asset, folder: Path, report: Callable[[float
     return Splitter(target, scan(target), work, transcoded_from)
 
 
-@dataclass(frozen=True)
-class _Reused:
-    """A chunk that another video had stored before: its bytes, or where they are, and its extension."""
-
-    content: bytes | Path
-    extension: str
-
-
-class _Chunks:
-    """The chunks of one video, and their keys by SHA-256 in hex."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._keys: dict[str, str] = {}
-        self._reused: dict[str, _Reused] = {}
-
-    async def store(self, content: bytes | Path, digest: str, extension: str) -> None:
-        """Store one; the file of one that was there already is left where it is."""
-        stored = await store_chunk(self._storage, content, digest, extension)
-        self._keys[digest] = stored.key
-        if stored.reused:
-            self._reused[digest] = _Reused(content, extension)
-
-    async def check(self) -> None:
-        """Store again what was there and is not any more: it may have been cleared up when it was found."""
-        while reused := self._reused:
-            async with chunk_gate(self._storage.scratch):
-                gone = [digest for digest in reused if await self._storage.size(self._keys[digest]) is None]
-            self._reused = {}
-            for digest in gone:
-                await self.store(reused[digest].content, digest, reused[digest].extension)
-
-    def key(self, digest: str, extension: str) -> str:
-        """The key that a chunk has got."""
-        assert self._keys[digest].endswith(extension)
-        return self._keys[digest]
-
-
-async def _store_segments(chunks: _Chunks, splitter: Splitter, report: Callable[[float], None]) -> None:
+async def _store_segments(chunks: ChunkSet, splitter: Splitter, report: Callable[[float], None]) -> None:
     segments, extension = splitter.segments(), EXTENSIONS[splitter.container]
     stored = 0
 
@@ -133,7 +94,7 @@ async def _store_segments(chunks: _Chunks, splitter: Splitter, report: Callable[
         await chunks.store(splitter.init, sha256(splitter.init).hexdigest(), "mp4")
 
 
-async def _store_description(storage: Storage, asset: Asset, splitter: Splitter, chunks: _Chunks) -> None:
+async def _store_description(storage: Storage, asset: Asset, splitter: Splitter, chunks: ChunkSet) -> None:
     """The playlist, the index, and last the sidecar."""
     index: FrameIndex = splitter.index
     playlist = render_playlist(splitter.playlist(chunks.key)).encode()

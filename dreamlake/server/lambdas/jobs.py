@@ -109,17 +109,27 @@ async def keep(database: Database, job_id: str, holder: str, progress: float) ->
     return await _change(database, job_id, holder, lease_until=time.time() + LEASE_SECONDS, progress=progress)
 
 
-async def finish(database: Database, job_id: str, holder: str, error: str | None, *, retry: bool = False) -> bool:
+async def finish(database: Database, claim: Claim, holder: str, error: str | None, *, retry: bool = False) -> bool:
     """End a job: done when there is no error, queued again with ``retry``, failed otherwise.
+
+    One whose asset was given another version meanwhile is queued again, as if it had not been tried.
 
     Returns:
         Whether it was still ours.
     """
     state = "done" if error is None else "queued" if retry else "failed"
-    return await _change(
-        database, job_id, holder, state=state, lease_owner=None, lease_until=None, error=error and error[:2000],
-        progress=1.0 if error is None else 0.0,
-    )  # fmt: skip
+    values: dict[str, object] = {"state": state, "error": error and error[:2000], "progress": float(error is None)}
+    async with database.write() as connection:
+        # Who gives it a new version holds the asset first too, and then looks whether there is a job under way.
+        query = select(bss_assets.c.sha256).where(bss_assets.c.id == claim.asset.id).with_for_update(read=True)
+        if await connection.scalar(query) not in (claim.asset.sha256, None):
+            values = {"state": "queued", "error": None, "progress": 0.0, "attempts": 0}
+        result = await connection.execute(
+            update(jobs)
+            .where(jobs.c.id == claim.id, jobs.c.lease_owner == holder)
+            .values(**values, lease_owner=None, lease_until=None)
+        )
+        return bool(result.rowcount)
 
 
 async def give_back(database: Database, job_id: str, holder: str) -> None:

@@ -168,7 +168,7 @@ class Runner:
             log.warning("%s of %s: %s", claim.action, claim.asset.id, event.error)
             if not retry:
                 await update_meta(self._storage, claim.asset, time.time(), "failed", error=event.error)
-        ours = await jobs.finish(self._database, claim.id, self._holder, event.error, retry=retry)
+        ours = await jobs.finish(self._database, claim, self._holder, event.error, retry=retry)
         if not ours and await jobs.is_deleted(self._database, claim.asset.id):
             await remove_objects(self._storage, claim.asset)  # the job has written them after they were deleted
         return "done" if event.error is None else "retried" if retry else "failed"
