@@ -32,7 +32,9 @@ from dreamlake.media.packets import TimedPackets
 from dreamlake.media.scan import Scan
 from dreamlake.media.stored import read_packets
 
-__all__ = ["EXTENSIONS", "MP4_AUDIO", "STREAM_COPY", "Segment", "Splitter", "container_for"]
+__all__ = [
+    "EXTENSIONS", "MP4_AUDIO", "STREAM_COPY", "Segment", "Splitter", "container_for", "cut_fragment", "muxer_options",
+]  # fmt: skip
 
 TS_TICK = Fraction(1, 90_000)  # the only time base of a transport stream
 TS_VIDEO = frozenset({"h264", "hevc"})
@@ -60,6 +62,11 @@ class Segment:
     path: Path
     digest: bytes
     size: int
+
+
+def muxer_options() -> dict[str, str]:
+    """How sound is muxed into fMP4; MP4 knows no MP3 below 16 kHz, and players play it."""
+    return {**_MUXER_OPTIONS["mp4"], "strict": "experimental"}
 
 
 def container_for(video: str, audio: str | None) -> str:
@@ -166,7 +173,7 @@ class Splitter:
     def _finish(self, path: Path, number: int, packets: int) -> Segment:
         data = path.read_bytes()
         if self.container == "mp4":
-            init, data = _cut_fragment(data)
+            init, data = cut_fragment(data)
             if self.init and init != self.init:
                 raise MediaError(f"{self._path.name}: its parameters change at segment {number}")
             self.init = init
@@ -185,7 +192,7 @@ def _add_stream(output: OutputContainer, source: VideoStream | AudioStream) -> S
     return stream
 
 
-def _cut_fragment(data: bytes) -> tuple[bytes, bytes]:
+def cut_fragment(data: bytes) -> tuple[bytes, bytes]:
     """Cut an MP4 before its first ``moof`` box (ISO/IEC 14496-12): the initialisation section, and the fragment."""
     at = 0
     while at + 8 <= len(data):
