@@ -8,6 +8,8 @@
 
 from dreamlake._async import (
     AsyncAsset,
+    AsyncAudio,
+    AsyncImage,
     AsyncVideo,
     AsyncVideoArray,
     close,
@@ -30,6 +32,8 @@ from dreamlake.errors import DreamlakeError
 
 __all__ = [
     "AsyncAsset",
+    "AsyncAudio",
+    "AsyncImage",
     "AsyncVideo",
     "AsyncVideoArray",
     "DreamlakeError",
@@ -52,7 +56,7 @@ __all__ = [
 ]
 
 for _definition in (
-    AsyncAsset, AsyncVideo, AsyncVideoArray, close, delete, download, find, load, load_video, ls, move, upload,
-    upload_many,
+    AsyncAsset, AsyncAudio, AsyncImage, AsyncVideo, AsyncVideoArray, close, delete, download, find, load, load_video,
+    ls, move, upload, upload_many,
 ):  # fmt: skip
     _definition.__module__ = __name__

@@ -204,9 +204,13 @@ class Lake:
         """The frame index of a video, ``frames.npz``."""
         return self.send("GET", self._bss(f"/videos/{object_id}/frames.npz"), key=True).content
 
-    def playlist(self, object_id: str, stream: str) -> str:
-        """The playlist of a video, its chunks as signed URLs."""
-        return self.send("GET", self._bss(f"/videos/{object_id}/stream/{stream}.m3u8"), key=True).text
+    def sample_index(self, kind: Kind, object_id: str) -> bytes:
+        """The sample index of a recording, or of a video's sound, ``samples.npz``."""
+        return self.send("GET", self._bss(f"/{kind.route}/{object_id}/samples.npz"), key=True).content
+
+    def playlist(self, kind: Kind, object_id: str, stream: str) -> str:
+        """The playlist of an asset, its chunks as signed URLs."""
+        return self.send("GET", self._bss(f"/{kind.route}/{object_id}/stream/{stream}.m3u8"), key=True).text
 
     def chunk(self, url: str) -> bytes:
         """The bytes behind a signed URL."""

@@ -243,7 +243,9 @@ class SampleIndex:
             and self.peaks.shape[1:] == (header.channels, 2)
             and min(header.sample_rate, header.channels, header.peak_samples) > 0
             and header.samples >= 0
-            and bool((self.packet_at + self.packet_bytes <= np.repeat(self.segment_size, np.diff(self.segment_packet))).all())
+            and bool(
+                (self.packet_at + self.packet_bytes <= np.repeat(self.segment_size, np.diff(self.segment_packet))).all()
+            )
         )
 
 

@@ -12,11 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dreamlake.errors import FrameIndexError, UsageError
 
-__all__ = ["Span", "at_time", "check_rate", "whole_number"]
+__all__ = ["Span", "at_time", "check_rate", "sample_type", "whole_number"]
 
 MAX_RATE = 1_000_000  # Hz
+DTYPES = ("float32", "float64", "int16", "int32")
 HOW = "sound is indexed by a sample (int), a time (float) or a slice of either"
 
 
@@ -82,6 +85,23 @@ def check_rate(rate: Any) -> int | None:
     if not 1 <= number <= MAX_RATE:
         raise UsageError(f"a sample rate is between 1 and {MAX_RATE} Hz, not {rate!r}")
     return number
+
+
+def sample_type(dtype: Any) -> str:
+    """The name of a type that samples come in, numpy's or torch's.
+
+    Raises:
+        UsageError: none of them.
+    """
+    name = str(dtype).removeprefix("torch.")  # torch's types are not numpy's, and have the same names
+    if name not in DTYPES:
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = str(dtype)
+    if name not in DTYPES:
+        raise UsageError(f"sound comes as {', '.join(DTYPES)}, not as {name}")
+    return name
 
 
 def whole_number(value: Any, what: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from dreamlake.core.sampleindex import SampleIndex, SoundRun, SoundType
 from dreamlake.errors import DreamlakeError, IntegrityError, MediaError
 from dreamlake.media.container import media_errors
 
-__all__ = ["PCM", "PacketDecoder", "converted", "decode_run", "samples_of"]
+__all__ = ["PCM", "PacketDecoder", "StoredSound", "converted", "decode_run", "samples_of"]
 
 Samples = NDArray[Any]
 
@@ -24,6 +25,18 @@ Samples = NDArray[Any]
 PCM: dict[SoundType, str] = {"int16": "pcm_s16le", "int32": "pcm_s32le", "float32": "pcm_f32le", "float64": "pcm_f64le"}
 _LITTLE = {"int16": "<i2", "int32": "<i4", "float32": "<f4", "float64": "<f8"}
 _DECODERS = {"mp3": "mp3float"}  # where FFmpeg's first choice is not called like the codec
+
+
+@dataclass(frozen=True)
+class StoredSound:
+    """The bytes of a stored segment."""
+
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Of memory."""
+        return len(self.data)
 
 
 class PacketDecoder:
@@ -91,20 +104,17 @@ def samples_of(frame: AudioFrame) -> Samples:
     if form.rstrip("p") not in ("u8", "s16", "s32", "flt", "dbl"):
         raise MediaError(f"sound of the type {form} is not read")
     found: Samples = frame.to_ndarray()
-    if frame.format.is_packed:
-        found = found.reshape(-1, frame.layout.nb_channels)
-    else:
-        found = found.T
+    found = found.reshape(-1, frame.layout.nb_channels) if frame.format.is_packed else found.T
     return (found.astype(np.int16) - 128) << 8 if found.dtype == np.uint8 else found
 
 
-def decode_run(index: SampleIndex, run: SoundRun, chunks: Mapping[int, bytes], start: int, out: Samples) -> None:
+def decode_run(index: SampleIndex, run: SoundRun, chunks: Mapping[int, StoredSound], start: int, out: Samples) -> None:
     """Decode one run, and write the samples to their places.
 
     Args:
         index: of the recording.
         run: what to decode.
-        chunks: the bytes of ``run.segments``, by number.
+        chunks: the segments ``run.segments``, by number.
         start: the number of the sample that comes first in ``out``.
         out: (N, C) of the recording's own type, or one that ``converted`` gives.
 
@@ -121,13 +131,13 @@ def decode_run(index: SampleIndex, run: SoundRun, chunks: Mapping[int, bytes], s
     begins, counts = index.packet_start[rows].tolist(), index.packet_samples[rows].tolist()
     skips = index.packet_skip[rows].tolist()
     segment = run.segments[0]
-    chunk = memoryview(chunks[segment])
+    chunk = memoryview(chunks[segment].data)
     for number, at, size, begin, count, skip in zip(
         range(run.entry, run.stop), ats, sizes, begins, counts, skips, strict=True
     ):
         while number >= index.segment_packet[segment + 1]:
             segment += 1
-            chunk = memoryview(chunks[segment])
+            chunk = memoryview(chunks[segment].data)
         try:
             found = decoder.feed(chunk[at : at + size])
             if number == last_of_all:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.error
@@ -116,13 +116,13 @@ class SoundSplitter:
                 with self._opened() as container:
                     stream = container.streams.audio[0]
                     if not copied or stream.codec_context.codec.canonical_name in COPIED:
-                        yield from self._cut(stream, copied=copied)
+                        yield from self._cut(container, stream, copied=copied)
                         return
             except _NotLikeThis:
                 continue
 
-    def _cut(self, stream: AudioStream, *, copied: bool) -> Iterator[SoundChunk]:
-        self._sound = sound = _Sound(stream, self._name, self._video)
+    def _cut(self, container: InputContainer, stream: AudioStream, *, copied: bool) -> Iterator[SoundChunk]:
+        self._sound = sound = _Sound(container, stream, self._name, self._video)
         self._track = track = _Copy(sound) if copied else _Encoded(sound)
         self._writer = writer = _Writer(sound, track)
         pieces: list[_Piece] = []
@@ -134,12 +134,12 @@ class SoundSplitter:
                 pieces, held, size = [], 0, 0
             pieces.append(piece)
             held, size = held + len(piece.samples), size + len(piece.data)
-        if not pieces or not any(len(piece.samples) for piece in pieces) and not sum(writer.counts):
+        if not pieces or (not any(len(piece.samples) for piece in pieces) and not sum(writer.counts)):
             raise MediaError(f"{self._name}: its sound cannot be decoded")
         yield writer.close(pieces, last=True)
 
     @property
-    def init_section(self) -> bytes:
+    def init(self) -> bytes:
         """The initialisation section."""
         return self._writer.init
 
@@ -165,7 +165,8 @@ class SoundSplitter:
 class _Sound:
     """A stream on its way through one decoder, from the beginning: what a plain decode gives."""
 
-    def __init__(self, stream: AudioStream, name: str, video: VideoTime | None) -> None:
+    def __init__(self, container: InputContainer, stream: AudioStream, name: str, video: VideoTime | None) -> None:
+        self._container = container
         self.stream, self.name, self.video = stream, name, video
         self.context = stream.codec_context
         self.codec: str = self.context.codec.canonical_name
@@ -181,7 +182,7 @@ class _Sound:
         """
         before: tuple[Packet[Any], Samples, float | None] | None = None
         damaged = 0
-        for packet in self.stream.container.demux(self.stream):
+        for number, packet in enumerate(self._container.demux(self.stream)):
             if not packet.size:
                 continue
             try:
@@ -190,7 +191,7 @@ class _Sound:
             except av.error.FFmpegError as error:
                 damaged += 1
                 if self.codec.startswith(INDEPENDENT) or damaged > self.rate:
-                    raise MediaError(f"{self.name}: its sound is damaged at {packet.time or 0:.3f} s") from error
+                    raise MediaError(f"{self.name}: its sound is damaged at packet {number}") from error
                 frames = []  # as any player does
             if before is not None:
                 yield before
@@ -208,7 +209,7 @@ class _Sound:
                 self.rate, self.channels = frame.sample_rate, samples.shape[1]
                 self.layout = frame.layout.name
                 self.dtype = samples.dtype.name  # type: ignore[assignment]  # (one of the four that samples_of gives)
-            if (frame.sample_rate, samples.shape[1], samples.dtype) != (self.rate, self.channels, self.dtype):
+            if (frame.sample_rate, samples.shape[1], samples.dtype.name) != (self.rate, self.channels, self.dtype):
                 raise MediaError(
                     f"{self.name}: its sound changes from {self.channels} channels at {self.rate} Hz to "
                     f"{samples.shape[1]} at {frame.sample_rate} Hz"
@@ -244,7 +245,7 @@ class _Copy:
         self._sound = sound
         self.codec = sound.codec
         self._bare: BitStreamFilterContext | None = None
-        self._template: Any = None
+        self._template: AudioStream | None = None
         self.extradata = sound.context.extradata or b""
         if sound.codec == "aac" and not self.extradata:
             self._bare = BitStreamFilterContext("aac_adtstoasc", sound.stream)
@@ -271,6 +272,7 @@ class _Copy:
             yield _Piece(data, samples, start)
 
     def add_stream(self, output: OutputContainer) -> AudioStream:
+        assert self._template is not None
         stream: AudioStream = output.add_stream_from_template(self._template, opaque=True)
         return stream
 
@@ -365,7 +367,7 @@ class _Encoded:
         if self._encoder is not None:
             return self._flac(output)
         layout = self._sound.layout
-        stream: AudioStream = output.add_stream(self.codec, rate=self._sound.rate, layout=layout)
+        stream: AudioStream = output.add_stream(cast("Any", self.codec), rate=self._sound.rate, layout=layout)
         return stream
 
     def _flac(self, output: OutputContainer) -> AudioStream:
@@ -454,9 +456,7 @@ class _Writer:
     def _compare(self, before: list[_Piece], pieces: list[_Piece], *, last: bool) -> tuple[float, list[int]]:
         """How far a segment is from what it should be when decoding begins with these packets, and what is skipped."""
         sound, track = self._sound, self._track
-        decoder = PacketDecoder(
-            track.codec, track.extradata, sound.dtype, sound.channels, sound.rate, sound.layout
-        )
+        decoder = PacketDecoder(track.codec, track.extradata, sound.dtype, sound.channels, sound.rate, sound.layout)
         worst, skips = 0.0, []
         for piece in before:
             _fed(decoder, piece)

@@ -23,7 +23,7 @@ from dreamlake.server.bss.chunks import chunk
 from dreamlake.server.bss.gc import gc
 from dreamlake.server.bss.lambdas import trigger
 from dreamlake.server.bss.uploads import multipart_router, put_part
-from dreamlake.server.bss.videos import videos_router
+from dreamlake.server.bss.videos import streams_routers
 from dreamlake.server.catalog.keys import keys_router
 from dreamlake.server.catalog.orphans import orphans_router
 from dreamlake.server.catalog.routers import catalog_routers
@@ -100,7 +100,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
             put_part,
             batch_router(),
             *assets_routers(),
-            videos_router(),
+            *streams_routers(),
             chunk,
             trigger,
             gc,
