@@ -24,6 +24,7 @@ Samples = NDArray[Any]
 # Stored PCM is little-endian.
 PCM: dict[SoundType, str] = {"int16": "pcm_s16le", "int32": "pcm_s32le", "float32": "pcm_f32le", "float64": "pcm_f64le"}
 _LITTLE = {"int16": "<i2", "int32": "<i4", "float32": "<f4", "float64": "<f8"}
+_TYPES = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}  # FFmpeg's names
 _DECODERS = {"mp3": "mp3float"}  # where FFmpeg's first choice is not called like the codec
 
 
@@ -101,11 +102,17 @@ def samples_of(frame: AudioFrame) -> Samples:
         MediaError: samples of a type that is not read.
     """
     form = frame.format.name
-    if form.rstrip("p") not in ("u8", "s16", "s32", "flt", "dbl"):
+    dtype = _TYPES.get(form.rstrip("p"))
+    if dtype is None:
         raise MediaError(f"sound of the type {form} is not read")
-    found: Samples = frame.to_ndarray()
-    found = found.reshape(-1, frame.layout.nb_channels) if frame.format.is_packed else found.T
-    return (found.astype(np.int16) - 128) << 8 if found.dtype == np.uint8 else found
+    channels, count = frame.layout.nb_channels, frame.samples
+    if frame.format.is_planar:
+        # PyAV's own to_ndarray takes what lies behind the planes for more of them where there are more than 8.
+        planes = frame.planes[:channels]
+        found = np.stack([np.frombuffer(cast("Any", plane), dtype, count) for plane in planes], axis=1)
+    else:
+        found = np.frombuffer(cast("Any", frame.planes[0]), dtype, count * channels).reshape(-1, channels).copy()
+    return (found.astype(np.int16) - 128) << 8 if form.startswith("u8") else found
 
 
 def decode_run(index: SampleIndex, run: SoundRun, chunks: Mapping[int, StoredSound], start: int, out: Samples) -> None:

@@ -43,6 +43,7 @@ Ints = NDArray[np.int64]
 COPIED = frozenset({"aac", "mp3", "flac", "alac", "opus", "vorbis"})
 SECONDS = 4.0  # of a segment
 GAP = 0.1  # seconds: times that differ by less are only written down badly
+MISSING = 0.002  # seconds: of FLAC, whose frames say what number they have, and containers that know milliseconds
 # How far before a segment its decoder begins, in seconds: the first that gives the same bits is taken, else the best.
 LEADS = (0.1, 0.5, SECONDS)
 CLOSE = 2.0**-12  # how much a copy may differ whose decoder never quite forgets where it began
@@ -174,6 +175,7 @@ class _Sound:
         self.layout = ""
         self.dtype: SoundType = "float32"
         self._next: int | None = None
+        self._begun = 0.0
 
     def packets(self) -> Iterator[tuple[Packet[Any], Samples, float | None]]:
         """Every packet, the samples that it gives, and when the first of them is heard; the last gives all the rest.
@@ -224,6 +226,11 @@ class _Sound:
             at = round((time - float(self.video.begin)) * self.rate)
             if self._next is None or at - expected > GAP * self.rate:
                 start = at
+        elif count and time is not None and self.codec == "flac":
+            if self._next is None:
+                self._begun = time
+            elif abs(time - self._begun - expected / self.rate) > MISSING:
+                raise MediaError(f"{self.name}: its sound is damaged at {expected / self.rate:.3f} s")
         missing = start - expected if self._next is not None else 0
         if count:
             self._next = start + count
