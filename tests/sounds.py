@@ -115,7 +115,7 @@ SOUNDS = {
     "vorbis": Sound("vorbis", ".ogg", "vorbis", 44_100, options=EXPERIMENTAL),
     "opus": Sound("libopus", ".ogg", "opus"),
     "opus-5.1": Sound("libopus", ".mkv", "opus", layout="5.1"),
-    "opus-speech": Sound("libopus", ".ogg", "opus", layout="mono", options={"b": "12000", "application": "voip"}, exact=None),
+    "opus-speech": Sound("libopus", ".ogg", "opus", layout="mono", options={"b": "12000"}, exact=None),
     "ac3": Sound("ac3", ".mkv", "pcm_f32le"),
     "mp2": Sound("mp2", ".mkv", "flac"),
     "short": Sound("pcm_s16le", ".wav", "flac", 48_000, "mono", 0.001),

@@ -1,4 +1,4 @@
-"""Sound as a server gives it: playlists that players play, chunks that collecting keeps, indexes that go with assets."""
+"""Sound as a server gives it: playlists that players play, chunks that collecting keeps, and indexes."""
 
 from __future__ import annotations
 
