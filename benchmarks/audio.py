@@ -1,7 +1,7 @@
 """Sound: a second from anywhere and all of it in blocks, against soundfile on a local file; memory over hours of it.
 
-soundfile reads samples out of a WAV as they lie there, without decoding, from this machine's disk; ours come out of a lake,
-as FLAC. Against soundfile on a FLAC both decode. Every slice is compared with soundfile's, sample by sample.
+soundfile reads samples out of a WAV as they lie there, without decoding, from this machine's disk; ours come out of a
+lake, as FLAC. Against soundfile on a FLAC both decode. Every slice is compared with soundfile's, sample by sample.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["measure"]
 
 OURS, PEER = "ours", "soundfile"
 SLICES = Unit("slices/s", "higher")
-SPEED = Unit("× real time", "higher")
+SPEED = Unit("x real time", "higher")
 RATE = 48_000
 HZ16 = 16_000
 PEAK = 300  # MB

@@ -239,11 +239,8 @@ class AsyncAudio:
             if out is not None:
                 _check_out(out, (len(span), self.channels), form)
             return await samples_in(self._source, span, form, out)
-        pieces: list[Samples] = []
         async with aclosing(self._pieces(wanted, form)) as found:
-            async for piece in found:
-                pieces.append(piece)  # noqa: PERF401 (a comprehension reads worse, and not at all without async)
-        joint: Samples = np.concatenate(pieces)
+            joint: Samples = np.concatenate([piece async for piece in found])
         if out is None:
             return joint
         _check_out(out, joint.shape, form)

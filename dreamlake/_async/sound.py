@@ -178,17 +178,18 @@ class AsyncFileSound(AsyncSoundSource):
 
     Args:
         location: absolute path, or an ``s3://`` or ``https://`` URL.
+        version: that the video was opened in.
     """
 
-    def __init__(self, location: str) -> None:
-        super().__init__(("file-sound", location))
+    def __init__(self, location: str, version: Hashable) -> None:
+        super().__init__(("file-sound", location, version))
         self._file = media_file(location)
 
     @classmethod
     def of(cls, file: MediaFile, location: str) -> Self:
         """The source of the sound of a file that was opened."""
-        made = cls(location)
-        made._file = file  # in the version that was met first
+        made = cls(location, file.version)
+        made._file = file
         source: Self = cls.shared(made)
         return source
 

@@ -238,11 +238,8 @@ class Audio:
             if out is not None:
                 _check_out(out, (len(span), self.channels), form)
             return samples_in(self._source, span, form, out)
-        pieces: list[Samples] = []
         with closing(self._pieces(wanted, form)) as found:
-            for piece in found:
-                pieces.append(piece)  # noqa: PERF401 (a comprehension reads worse, and not at all without async)
-        joint: Samples = np.concatenate(pieces)
+            joint: Samples = np.concatenate([piece for piece in found])
         if out is None:
             return joint
         _check_out(out, joint.shape, form)

@@ -107,7 +107,7 @@ async def test_samples_are_those_of_a_plain_decode(lake: str, sound: Callable[[s
     assert np.array_equal(np.concatenate(pieces), plain[round(0.3 * rate) :])
 
 
-async def test_slices_of_slices(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
+async def test_slices_of_slices(sound: Callable[[str], Path]) -> None:
     audio = await upload(sound("wav-16bit"))
     whole = await audio.numpy()
     clip = audio[2.0:8.0]
@@ -125,7 +125,7 @@ async def test_slices_of_slices(fresh_lake: Path, sound: Callable[[str], Path]) 
     assert [piece async for piece in clip[3:3].iterator(100)] == []
 
 
-async def test_bad_keys(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
+async def test_bad_keys(sound: Callable[[str], Path]) -> None:
     audio = await upload(sound("short"))
     for key in (48, -49, 1.0):
         with pytest.raises(FrameIndexError, match="outside of a clip of 48 samples"):
@@ -143,7 +143,7 @@ async def test_bad_keys(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
         await audio.numpy(out=np.zeros((47, 1), np.float32))
 
 
-async def test_types(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
+async def test_types(sound: Callable[[str], Path]) -> None:
     audio = (await upload(sound("wav-32bit")))[1.0:2.0]
     path = sound("wav-32bit")
     for dtype in ("int32", "float64"):
@@ -166,7 +166,7 @@ async def test_types(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
 
 @pytest.mark.parametrize("name", ["wav-16bit", "mp3"])
 @pytest.mark.parametrize("rate", [16_000, 48_000, 22_050])
-async def test_resampling(fresh_lake: Path, sound: Callable[[str], Path], name: str, rate: int) -> None:
+async def test_resampling(sound: Callable[[str], Path], name: str, rate: int) -> None:
     audio = await upload(sound(name))
     whole = await audio.numpy(rate=rate)
     assert whole.shape == (round(audio.duration * rate), 2)
@@ -182,7 +182,7 @@ async def test_resampling(fresh_lake: Path, sound: Callable[[str], Path], name: 
         assert int(np.argmax(spectrum[200:400])) + 200 == pytest.approx(300, abs=60), hz
 
 
-async def test_peaks(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
+async def test_peaks(sound: Callable[[str], Path]) -> None:
     audio = await upload(sound("wav-16bit"))
     whole = await audio.numpy()
     few = await audio.peaks(10)
@@ -203,7 +203,7 @@ async def test_peaks(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
 
 
 @pytest.mark.parametrize("name", ["wav-16bit", "wav-24bit-5.1-96k", "wav-32bit", "wav-float", "wav-double-22k", "mp3"])
-async def test_saving(fresh_lake: Path, sound: Callable[[str], Path], name: str, tmp_path: Path) -> None:
+async def test_saving(sound: Callable[[str], Path], name: str, tmp_path: Path) -> None:
     audio = (await upload(sound(name)))[0.5:4.25]
     path = await audio.save(tmp_path / "clip.wav")
     saved, rate = soundfile.read(path, dtype="float64", always_2d=True)
@@ -221,7 +221,7 @@ async def test_saving(fresh_lake: Path, sound: Callable[[str], Path], name: str,
     assert (info.samplerate, info.subtype, info.frames) == (8000, "PCM_16", 30_000)
 
 
-async def test_what_cannot_be_saved(fresh_lake: Path, sound: Callable[[str], Path], tmp_path: Path) -> None:
+async def test_what_cannot_be_saved(sound: Callable[[str], Path], tmp_path: Path) -> None:
     audio = await upload(sound("short-mp3"))
     with pytest.raises(UsageError, match="FLAC holds integers"):
         await audio.save(tmp_path / "a.flac")
@@ -286,14 +286,14 @@ async def test_a_video_has_its_sound(lake: str, clip: Callable[[str], Path], nam
     assert len(plain_times(path)) == len(video)  # the pictures are what they were
 
 
-async def test_a_video_without_sound_says_so(fresh_lake: Path) -> None:
+async def test_a_video_without_sound_says_so() -> None:
     video = await adl.load_video(real_clip("carphone_pristine.mp4"))
     assert not video.has_audio
     with pytest.raises(MediaError, match="has no sound"):
         _ = video.audio
 
 
-async def test_sound_is_read_without_the_pictures(fresh_lake: Path, clip: Callable[[str], Path]) -> None:
+async def test_sound_is_read_without_the_pictures(clip: Callable[[str], Path]) -> None:
     video = await adl.upload(clip("h264-sound"), progress=False)
     meta = await video.audio.metadata()
     assert len(meta.streams) == 2
@@ -301,9 +301,7 @@ async def test_sound_is_read_without_the_pictures(fresh_lake: Path, clip: Callab
     assert sizes.sum() < 0.9 * video._source.nbytes
 
 
-async def test_a_file_that_changed_is_another_one(
-    fresh_lake: Path, clip: Callable[[str], Path], tmp_path: Path
-) -> None:
+async def test_a_file_that_changed_is_another_one(clip: Callable[[str], Path], tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(clip("h264-sound").read_bytes())
     audio = await (await adl.load_video(path)).audio.load()

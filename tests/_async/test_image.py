@@ -67,7 +67,7 @@ async def test_by_every_name(lake: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK"])
-async def test_modes(fresh_lake: Path, tmp_path: Path, mode: str) -> None:
+async def test_modes(tmp_path: Path, mode: str) -> None:
     path = make_image(tmp_path / ("a.jpg" if mode == "CMYK" else "a.png"), mode=mode)
     image = await adl.upload(path, progress=False)
     with Image.open(path) as opened:
@@ -75,7 +75,7 @@ async def test_modes(fresh_lake: Path, tmp_path: Path, mode: str) -> None:
         assert np.array_equal(await image.numpy(), np.array(opened.convert("RGB")))
 
 
-async def test_depth_keeps_all_its_bits(fresh_lake: Path, tmp_path: Path) -> None:
+async def test_depth_keeps_all_its_bits(tmp_path: Path) -> None:
     depth = np.random.default_rng(1).integers(0, 2**16, (40, 64), np.uint16)
     Image.fromarray(depth).save(tmp_path / "depth.png")
     image = await adl.upload(tmp_path / "depth.png", progress=False)

@@ -108,7 +108,7 @@ def test_samples_are_those_of_a_plain_decode(lake: str, sound: Callable[[str], P
     assert np.array_equal(np.concatenate(pieces), plain[round(0.3 * rate) :])
 
 
-def test_slices_of_slices(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
+def test_slices_of_slices(sound: Callable[[str], Path]) -> None:
     audio = upload(sound("wav-16bit"))
     whole = audio.numpy()
     clip = audio[2.0:8.0]
@@ -126,7 +126,7 @@ def test_slices_of_slices(fresh_lake: Path, sound: Callable[[str], Path]) -> Non
     assert [piece for piece in clip[3:3].iterator(100)] == []
 
 
-def test_bad_keys(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
+def test_bad_keys(sound: Callable[[str], Path]) -> None:
     audio = upload(sound("short"))
     for key in (48, -49, 1.0):
         with pytest.raises(FrameIndexError, match="outside of a clip of 48 samples"):
@@ -144,7 +144,7 @@ def test_bad_keys(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
         audio.numpy(out=np.zeros((47, 1), np.float32))
 
 
-def test_types(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
+def test_types(sound: Callable[[str], Path]) -> None:
     audio = upload(sound("wav-32bit"))[1.0:2.0]
     path = sound("wav-32bit")
     for dtype in ("int32", "float64"):
@@ -167,7 +167,7 @@ def test_types(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
 
 @pytest.mark.parametrize("name", ["wav-16bit", "mp3"])
 @pytest.mark.parametrize("rate", [16_000, 48_000, 22_050])
-def test_resampling(fresh_lake: Path, sound: Callable[[str], Path], name: str, rate: int) -> None:
+def test_resampling(sound: Callable[[str], Path], name: str, rate: int) -> None:
     audio = upload(sound(name))
     whole = audio.numpy(rate=rate)
     assert whole.shape == (round(audio.duration * rate), 2)
@@ -183,7 +183,7 @@ def test_resampling(fresh_lake: Path, sound: Callable[[str], Path], name: str, r
         assert int(np.argmax(spectrum[200:400])) + 200 == pytest.approx(300, abs=60), hz
 
 
-def test_peaks(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
+def test_peaks(sound: Callable[[str], Path]) -> None:
     audio = upload(sound("wav-16bit"))
     whole = audio.numpy()
     few = audio.peaks(10)
@@ -204,7 +204,7 @@ def test_peaks(fresh_lake: Path, sound: Callable[[str], Path]) -> None:
 
 
 @pytest.mark.parametrize("name", ["wav-16bit", "wav-24bit-5.1-96k", "wav-32bit", "wav-float", "wav-double-22k", "mp3"])
-def test_saving(fresh_lake: Path, sound: Callable[[str], Path], name: str, tmp_path: Path) -> None:
+def test_saving(sound: Callable[[str], Path], name: str, tmp_path: Path) -> None:
     audio = upload(sound(name))[0.5:4.25]
     path = audio.save(tmp_path / "clip.wav")
     saved, rate = soundfile.read(path, dtype="float64", always_2d=True)
@@ -222,7 +222,7 @@ def test_saving(fresh_lake: Path, sound: Callable[[str], Path], name: str, tmp_p
     assert (info.samplerate, info.subtype, info.frames) == (8000, "PCM_16", 30_000)
 
 
-def test_what_cannot_be_saved(fresh_lake: Path, sound: Callable[[str], Path], tmp_path: Path) -> None:
+def test_what_cannot_be_saved(sound: Callable[[str], Path], tmp_path: Path) -> None:
     audio = upload(sound("short-mp3"))
     with pytest.raises(UsageError, match="FLAC holds integers"):
         audio.save(tmp_path / "a.flac")
@@ -287,14 +287,14 @@ def test_a_video_has_its_sound(lake: str, clip: Callable[[str], Path], name: str
     assert len(plain_times(path)) == len(video)  # the pictures are what they were
 
 
-def test_a_video_without_sound_says_so(fresh_lake: Path) -> None:
+def test_a_video_without_sound_says_so() -> None:
     video = dl.load_video(real_clip("carphone_pristine.mp4"))
     assert not video.has_audio
     with pytest.raises(MediaError, match="has no sound"):
         _ = video.audio
 
 
-def test_sound_is_read_without_the_pictures(fresh_lake: Path, clip: Callable[[str], Path]) -> None:
+def test_sound_is_read_without_the_pictures(clip: Callable[[str], Path]) -> None:
     video = dl.upload(clip("h264-sound"), progress=False)
     meta = video.audio.metadata()
     assert len(meta.streams) == 2
@@ -302,7 +302,7 @@ def test_sound_is_read_without_the_pictures(fresh_lake: Path, clip: Callable[[st
     assert sizes.sum() < 0.9 * video._source.nbytes
 
 
-def test_a_file_that_changed_is_another_one(fresh_lake: Path, clip: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_file_that_changed_is_another_one(clip: Callable[[str], Path], tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(clip("h264-sound").read_bytes())
     audio = dl.load_video(path).audio.load()
