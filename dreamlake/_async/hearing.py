@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ Samples = NDArray[Any]
 
 FETCHES = 8
 AHEAD = 3  # segments
+FEW = 2  # of which one after the other are decoded sooner than side by side
 PIECE = 1024**2  # samples, where a video is silent for long
 
 
@@ -43,26 +44,36 @@ async def samples_in(source: AsyncSoundSource, span: Span, dtype: str, out: Samp
     else:
         out[:] = 0
     runs = index.runs(span.start, span.stop)
+    if len(runs) <= FEW:  # to start threads would take longer
+        await _decode(source, runs, span.start, out)
+        return out
     target = out
 
     async def work(run: SoundRun) -> None:
-        await _decode(source, index, run, span.start, target)
+        await _decode(source, [run], span.start, target)
 
-    if len(runs) == 1:
-        await work(runs[0])
-    else:
-        async with aclosing(map_unordered(work, runs, max(FETCHES, cores()))) as done:
-            async for _ in done:
-                pass
+    async with aclosing(map_unordered(work, runs, max(FETCHES, cores()))) as done:
+        async for _ in done:
+            pass
     return out
 
 
-async def _decode(source: AsyncSoundSource, index: SampleIndex, run: SoundRun, start: int, out: Samples) -> None:
+async def _decode(source: AsyncSoundSource, runs: Sequence[SoundRun], start: int, out: Samples) -> None:
+    numbers = sorted({number for run in runs for number in run.segments})
+    if len(numbers) == 1:
+        found = [await source.segment(numbers[0])]
+    else:
+        found = await gather(*[partial(source.segment, number) for number in numbers])
+    await offload(partial(_decode_runs, source.loaded(), runs, dict(zip(numbers, found, strict=True)), start, out))
+
+
+def _decode_runs(
+    index: SampleIndex, runs: Sequence[SoundRun], chunks: dict[int, Any], start: int, out: Samples
+) -> None:
     from dreamlake.media.sound import decode_run
 
-    found = await gather(*[partial(source.segment, number) for number in run.segments])
-    chunks = dict(zip(run.segments, found, strict=True))
-    await offload(partial(decode_run, index, run, chunks, start, out))
+    for run in runs:
+        decode_run(index, run, chunks, start, out)
 
 
 async def pieces_of(source: AsyncSoundSource, span: Span, dtype: str) -> Stream[Samples]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ Samples = NDArray[Any]
 
 FETCHES = 8
 AHEAD = 3  # segments
+FEW = 2  # of which one after the other are decoded sooner than side by side
 PIECE = 1024**2  # samples, where a video is silent for long
 
 
@@ -44,26 +45,36 @@ def samples_in(source: SoundSource, span: Span, dtype: str, out: Samples | None 
     else:
         out[:] = 0
     runs = index.runs(span.start, span.stop)
+    if len(runs) <= FEW:  # to start threads would take longer
+        _decode(source, runs, span.start, out)
+        return out
     target = out
 
     def work(run: SoundRun) -> None:
-        _decode(source, index, run, span.start, target)
+        _decode(source, [run], span.start, target)
 
-    if len(runs) == 1:
-        work(runs[0])
-    else:
-        with closing(map_unordered(work, runs, max(FETCHES, cores()))) as done:
-            for _ in done:
-                pass
+    with closing(map_unordered(work, runs, max(FETCHES, cores()))) as done:
+        for _ in done:
+            pass
     return out
 
 
-def _decode(source: SoundSource, index: SampleIndex, run: SoundRun, start: int, out: Samples) -> None:
+def _decode(source: SoundSource, runs: Sequence[SoundRun], start: int, out: Samples) -> None:
+    numbers = sorted({number for run in runs for number in run.segments})
+    if len(numbers) == 1:
+        found = [source.segment(numbers[0])]
+    else:
+        found = gather(*[partial(source.segment, number) for number in numbers])
+    offload(partial(_decode_runs, source.loaded(), runs, dict(zip(numbers, found, strict=True)), start, out))
+
+
+def _decode_runs(
+    index: SampleIndex, runs: Sequence[SoundRun], chunks: dict[int, Any], start: int, out: Samples
+) -> None:
     from dreamlake.media.sound import decode_run
 
-    found = gather(*[partial(source.segment, number) for number in run.segments])
-    chunks = dict(zip(run.segments, found, strict=True))
-    offload(partial(decode_run, index, run, chunks, start, out))
+    for run in runs:
+        decode_run(index, run, chunks, start, out)
 
 
 def pieces_of(source: SoundSource, span: Span, dtype: str) -> Stream[Samples]:

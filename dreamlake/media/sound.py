@@ -11,13 +11,13 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.codec.context import CodecContext, Flags2
 from av.packet import Packet
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from dreamlake.core.sampleindex import SampleIndex, SoundRun, SoundType
 from dreamlake.errors import DreamlakeError, IntegrityError, MediaError
 from dreamlake.media.container import media_errors
 
-__all__ = ["PCM", "PacketDecoder", "StoredSound", "converted", "decode_run", "samples_of"]
+__all__ = ["PCM", "PacketDecoder", "StoredSound", "converted", "decode_run", "joined", "samples_of"]
 
 Samples = NDArray[Any]
 
@@ -160,17 +160,26 @@ def decode_run(index: SampleIndex, run: SoundRun, chunks: Mapping[int, StoredSou
             raise IntegrityError(f"packet {number} gives {len(found)} samples where the index says {count}")
         low, high = max(begin, start), min(begin + count, start + len(out))
         if low < high:
-            out[low - start : high - start] = converted(found[low - begin : high - begin], out.dtype.name)
+            store(found[low - begin : high - begin], out[low - start : high - start])
 
 
-def converted(samples: Samples, dtype: str) -> Samples:
+def store(samples: Samples, target: Samples) -> None:
+    """Write samples into an array of another type, as ``converted`` does."""
+    if samples.dtype.kind == "i" and target.dtype.kind == "f":
+        # Powers of two: nothing is rounded but what the type cannot hold.
+        np.multiply(samples, 2.0 ** (1 - 8 * samples.itemsize), out=target, dtype=target.dtype)
+    else:
+        target[:] = converted(samples, target.dtype)
+
+
+def converted(samples: Samples, dtype: DTypeLike) -> Samples:
     """Samples in another type: full scale stays full scale, which is 1.0 in floats.
 
     What does not fit into fewer bits is cut off from integers, and rounded and clipped from floats.
     """
-    if samples.dtype == dtype:
-        return samples
     wanted = np.dtype(dtype)
+    if samples.dtype == wanted:
+        return samples
     if samples.dtype.kind == "f":
         if wanted.kind == "f":
             return samples.astype(wanted)
@@ -178,7 +187,8 @@ def converted(samples: Samples, dtype: str) -> Samples:
         scaled = np.rint(np.nan_to_num(samples.astype(np.float64), posinf=1.0, neginf=-1.0) * scale)
         return np.clip(scaled, -scale, scale - 1).astype(wanted)
     if wanted.kind == "f":
-        # Powers of two: nothing is rounded but what the type cannot hold.
-        return np.multiply(samples, 2.0 ** (1 - 8 * samples.dtype.itemsize), dtype=wanted)
-    shift = 8 * (wanted.itemsize - samples.dtype.itemsize)
+        target = np.empty(samples.shape, wanted)
+        store(samples, target)
+        return target
+    shift = 8 * (wanted.itemsize - samples.itemsize)
     return samples.astype(wanted) << shift if shift > 0 else (samples >> -shift).astype(wanted)

@@ -72,6 +72,8 @@ class SoundWriter:
 
     def write(self, samples: NDArray[Any]) -> None:
         """The next samples, (N, C)."""
+        if not len(samples):
+            return
         frame = AudioFrame.from_ndarray(
             np.ascontiguousarray(samples).reshape(1, -1), format=self._form, layout=self._layout
         )
