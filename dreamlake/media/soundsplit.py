@@ -398,6 +398,7 @@ class _Writer:
         self._leads = list(LEADS)
         self._peaks = PeakFinder()
         self._bits = 0
+        self._heard: int | None = None  # the number after the last sample so far
         self._muxed = 0  # samples, with those that nobody hears
         self._exact = True
         self.init = b""
@@ -503,8 +504,9 @@ class _Writer:
     def _note(self, samples: Samples, start: int) -> None:
         if not len(samples):
             return
-        if self.counts and (missing := start - self.starts[-1] - self.counts[-1]) > 0 and sum(self.counts[:16]):
-            self._peaks.silence(missing, samples.shape[1])
+        if self._heard is not None and start > self._heard:
+            self._peaks.silence(start - self._heard, samples.shape[1])
+        self._heard = start + len(samples)
         self._peaks.add(samples)
         if samples.dtype.kind == "i":
             used = int(np.bitwise_or.reduce(samples, axis=None))

@@ -40,7 +40,8 @@ TS_TICK = Fraction(1, 90_000)  # the only time base of a transport stream
 TS_VIDEO = frozenset({"h264", "hevc"})
 TS_AUDIO = frozenset({"aac", "mp3"})
 STREAM_COPY = TS_VIDEO | {"av1", "vp9"}
-MP4_AUDIO = TS_AUDIO | {"ac3", "eac3", "opus", "flac", "alac"}
+# AC-3 could be muxed as well, but not before its first packet is known, and browsers do not play it.
+MP4_AUDIO = TS_AUDIO | {"opus", "flac", "alac"}
 _TO_BYTE_STREAM = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
 EXTENSIONS = {"mpegts": "ts", "mp4": "m4s"}
 _MUXER_OPTIONS = {

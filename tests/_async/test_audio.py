@@ -21,10 +21,22 @@ from dreamlake.errors import (
     SourceError,
     UsageError,
 )
-from tests.clips import CLIPS, plain_times, real_clip
+from tests.clips import CLIPS, X264, Clip, plain_times, real_clip
 from tests.sounds import SOUNDS, plain_sound
 
 RATE = 44_100
+GOP = {**X264, "g": "15"}
+VIDEOS = {
+    "mp4-aac": CLIPS["h264-sound"],
+    "mkv-opus": CLIPS["h264-opus"],
+    "mkv-pcm": CLIPS["h264-pcm"],
+    "ts-aac": Clip(options=GOP, sound="aac", suffix=".ts"),
+    "ts-mp3": Clip(options=GOP, sound="libmp3lame", suffix=".ts"),
+    "mov-alac": Clip(options=GOP, sound="alac", suffix=".mov"),
+    "mkv-float": Clip(options=GOP, sound="pcm_f32le", suffix=".mkv"),
+    "webm-opus": Clip("libsvtav1", ".webm", 60, options={"preset": "12", "svtav1-params": "lp=1"}, sound="libopus"),
+    "mkv-ac3": Clip(options=GOP, sound="ac3", suffix=".mkv"),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +55,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("clips")
 
     def make(name: str) -> Path:
-        path = folder / f"{name}{CLIPS[name].suffix}"
-        return path if path.exists() else CLIPS[name].make(path)
+        path = folder / f"{name}{VIDEOS[name].suffix}"
+        return path if path.exists() else VIDEOS[name].make(path)
 
     return make
 
@@ -268,11 +280,14 @@ def heard(path: Path, video: Any, rate: int) -> np.ndarray[Any, Any]:
     return result
 
 
-@pytest.mark.parametrize("name", [name for name in CLIPS if "sound" in name or "opus" in name])
+@pytest.mark.parametrize("name", VIDEOS)
 @pytest.mark.parametrize("where", ["lake", "file"])
-async def test_a_video_has_its_sound(lake: str, clip: Callable[[str], Path], name: str, where: str) -> None:
+async def test_a_video_has_its_sound(clip: Callable[[str], Path], name: str, where: str) -> None:
     path = clip(name)
-    video = await (adl.upload(path, prefix="/sound", progress=False) if where == "lake" else adl.load_video(path))
+    if where == "lake":
+        video = await adl.upload(path, prefix="/sound", kind="video", progress=False)
+    else:
+        video = await adl.load_video(path)
     assert video.has_audio
     audio = await video.audio.load()
     expected = heard(path, video, audio.sample_rate)
@@ -294,7 +309,7 @@ async def test_a_video_without_sound_says_so() -> None:
 
 
 async def test_sound_is_read_without_the_pictures(clip: Callable[[str], Path]) -> None:
-    video = await adl.upload(clip("h264-sound"), progress=False)
+    video = await adl.upload(clip("mp4-aac"), progress=False)
     meta = await video.audio.metadata()
     assert len(meta.streams) == 2
     sizes = (await video.audio.load())._source.loaded().segment_size
@@ -303,10 +318,10 @@ async def test_sound_is_read_without_the_pictures(clip: Callable[[str], Path]) -
 
 async def test_a_file_that_changed_is_another_one(clip: Callable[[str], Path], tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    path.write_bytes(clip("h264-sound").read_bytes())
+    path.write_bytes(clip("mp4-aac").read_bytes())
     audio = await (await adl.load_video(path)).audio.load()
     part = audio[1.0:1.5]
-    path.write_bytes(clip("h264-sound").read_bytes() + b"\0\0\0\x08free")
+    path.write_bytes(clip("mp4-aac").read_bytes() + b"\0\0\0\x08free")
     again = await (await adl.load_video(path)).audio.load()
     assert again != audio
     assert np.array_equal(await again[1.0:1.5].numpy(), await part.numpy())  # what is in the cache is still that
