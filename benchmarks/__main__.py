@@ -26,6 +26,7 @@ WORKS = {  # the name, and the module; its first line is the help
     "clips": "clips",
     "in-place": "in_place",
     "remote": "remote",
+    "audio": "audio",
     "memory": "memory",
     "load": "load",
     "tracks": "tracks",
@@ -84,7 +85,9 @@ def _run(asked: argparse.Namespace, folder: Path, console: Console) -> None:
             say(f"[dim]{name}: {time.perf_counter() - begun:.0f} s")
     finally:
         dl.close()
-    peers = ", ".join(f"{name} {_version(name)}" for name in ("av", "torchcodec", "decord2", "imageio-ffmpeg"))
+    peers = ", ".join(
+        f"{name} {_version(name)}" for name in ("av", "torchcodec", "decord2", "imageio-ffmpeg", "soundfile")
+    )
     console.print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {peers}; {'quick' if asked.quick else 'full'}"
     )

@@ -10,6 +10,8 @@ This is the blocking API; ``import dreamlake.aio as adl`` has the same names to 
 
 from dreamlake._sync import (
     Asset,
+    Audio,
+    Image,
     LabelTrack,
     TextTrack,
     Video,
@@ -38,8 +40,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Asset",
+    "Audio",
     "DreamlakeError",
     "Entry",
+    "Image",
     "LabelTrack",
     "Prefix",
     "TextTrack",

@@ -8,6 +8,8 @@
 
 from dreamlake._async import (
     AsyncAsset,
+    AsyncAudio,
+    AsyncImage,
     AsyncLabelTrack,
     AsyncTextTrack,
     AsyncVideo,
@@ -34,6 +36,8 @@ from dreamlake.errors import DreamlakeError
 
 __all__ = [
     "AsyncAsset",
+    "AsyncAudio",
+    "AsyncImage",
     "AsyncLabelTrack",
     "AsyncTextTrack",
     "AsyncVideo",
@@ -60,7 +64,7 @@ __all__ = [
 ]
 
 for _definition in (
-    AsyncAsset, AsyncLabelTrack, AsyncTextTrack, AsyncVideo, AsyncVideoArray, close, delete, download, find,
-    label_track, load, load_video, ls, move, text_track, upload, upload_many,
+    AsyncAsset, AsyncAudio, AsyncImage, AsyncLabelTrack, AsyncTextTrack, AsyncVideo, AsyncVideoArray, close, delete,
+    download, find, label_track, load, load_video, ls, move, text_track, upload, upload_many,
 ):  # fmt: skip
     _definition.__module__ = __name__

@@ -44,7 +44,7 @@ class AsyncSegments:
     async def load(self) -> Playlist:
         """The playlist, which is fetched once."""
         if self._playlist is None:
-            self._playlist = parse_playlist(await self._lake.playlist(self._object_id, self._stream, self._kind))
+            self._playlist = parse_playlist(await self._lake.playlist(self._kind, self._object_id, self._stream))
         return self._playlist
 
     async def chunk(self, number: int) -> bytes:

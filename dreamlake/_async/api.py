@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from dreamlake._async._runtime import close_clients, offload
-from dreamlake._async.asset import meant_in_lake
+from dreamlake._async.asset import locate, meant_in_lake
+from dreamlake._async.audio import AsyncAudio
+from dreamlake._async.image import AsyncImage
 from dreamlake._async.lake import AsyncLake
+from dreamlake._async.sound import AsyncLakeSound
 from dreamlake._async.sources import AsyncFileSource, AsyncLakeSource, AsyncSource
 from dreamlake._async.track import load_track
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
-from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO, kind_named
-from dreamlake.core.targets import AssetUri, parse_source
-from dreamlake.errors import InvalidIdError, UsageError
+from dreamlake.core.kinds import AUDIO, IMAGE, VIDEO
+from dreamlake.core.targets import AssetUri, FileUri, parse_source
+from dreamlake.errors import InvalidIdError
 from dreamlake.media.remote import close_connections
 
 __all__ = ["close", "load", "load_video"]
@@ -83,29 +86,30 @@ async def load(source: str) -> Any:
     """Load whatever a resource id, a URI or a path names.
 
     Args:
-        source: as of ``load_video``, and of any kind. This version has objects for videos and tracks.
+        source: as of ``load_video``, and of any kind. Files outside of a lake are read as videos.
 
     Returns:
-        A Video, a TextTrack or a LabelTrack.
+        A Video, an Audio, an Image, a TextTrack or a LabelTrack; if the lake is still processing it, once that is done.
 
     Raises:
         UsageError: the id of a kind that cannot be loaded yet. Otherwise as ``load_video``.
 
     Example:
         >>> video = await adl.load("v-BV1bW411n7fY9x01")
+        >>> audio = await adl.load("a-3fHj7kLm0pQs5uXw")
         >>> track = await adl.load("tt-3fHj7kLm0pQs5uXw")
+        >>> image = await adl.load("alice@robotics:run-042//camera/front/0001.png")
     """
-    place = await meant_in_lake(source)
-    if place is not None:
-        kind = kind_named((await AsyncLake(current_lake()).find(None, place.space, place.folder)).kind)
-    else:
-        target = parse_source(source)
-        kind = target.kind if isinstance(target, AssetUri) else VIDEO
-    if kind in (LABEL_TRACK, TEXT_TRACK):
-        return await load_track(source)
-    if kind is not VIDEO:
-        raise UsageError(f"{source!r} is {kind.phrase}; this version of Dreamlake loads videos and tracks")
-    return await load_video(source)
+    if await meant_in_lake(source) is None and isinstance(parse_source(source), FileUri):
+        return await load_video(source)
+    asset = await locate(source)
+    if asset.kind_info is VIDEO:
+        return await AsyncVideo(AsyncLakeSource.of(asset.lake, asset.object_id)).load()
+    if asset.kind_info is AUDIO:
+        return await AsyncAudio(AsyncLakeSound.of(asset.lake, AUDIO, asset.object_id)).load()
+    if asset.kind_info is IMAGE:
+        return await AsyncImage(asset.lake, asset.object_id, asset.filename).load()
+    return await load_track(source)
 
 
 async def close() -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 from dreamlake._async.asset import AsyncAsset, is_lake_path, locate
+from dreamlake._async.audio import AsyncAudio
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake
@@ -93,7 +94,7 @@ def find(
     return AsyncCatalog(current_lake()).nodes(place, kind=kind, pattern=pattern, recursive=True)
 
 
-async def delete(name: str | Entry | AsyncVideo | AsyncAsset, *, recursive: bool = False) -> None:
+async def delete(name: str | Entry | AsyncVideo | AsyncAudio | AsyncAsset, *, recursive: bool = False) -> None:
     """Delete an asset, or a folder.
 
     By its path a name goes, with all versions of the asset there; their bytes go with their last name. By its id an
@@ -101,7 +102,7 @@ async def delete(name: str | Entry | AsyncVideo | AsyncAsset, *, recursive: bool
 
     Args:
         name: a resource id, a ``bss://`` URI, ``namespace@space:episode//path``, a path below the Prefix in force; or
-            an Entry, a Video or an Asset.
+            an Entry, a Video, an Audio or an Asset.
         recursive: delete a folder with all that is in it.
 
     Raises:
@@ -124,7 +125,7 @@ async def delete(name: str | Entry | AsyncVideo | AsyncAsset, *, recursive: bool
         await catalog.delete_node(node.id, recursive=recursive)
 
 
-async def move(name: str | Entry | AsyncVideo | AsyncAsset, to: str) -> Entry:
+async def move(name: str | Entry | AsyncVideo | AsyncAudio | AsyncAsset, to: str) -> Entry:
     """Move or rename an asset, or a folder with all that is in it. Nothing is written over.
 
     Args:
@@ -299,7 +300,7 @@ async def _asset(name: object) -> AsyncAsset | None:
     """The asset that is meant by itself, and not by a path."""
     if isinstance(name, AsyncAsset):
         return name
-    text = name.uri if isinstance(name, AsyncVideo) else name
+    text = name.uri if isinstance(name, AsyncVideo | AsyncAudio) else name
     if not isinstance(text, str) or is_lake_path(text):
         return None
     return await locate(text)

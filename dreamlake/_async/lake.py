@@ -19,7 +19,7 @@ import msgspec
 
 from dreamlake._async._runtime import Stream, http_client, offload, read_body, received, sleep
 from dreamlake.config import LakeAddress
-from dreamlake.core.kinds import VIDEO, Kind
+from dreamlake.core.kinds import Kind
 from dreamlake.core.parts import CompletedPart
 from dreamlake.core.retry import RETRYABLE, Backoff, parse_retry_after
 from dreamlake.core.targets import DEFAULT_SPACE, Space
@@ -206,8 +206,12 @@ class AsyncLake:
         """The frame index of a video, ``frames.npz``."""
         return (await self.send("GET", self._bss(f"/videos/{object_id}/frames.npz"), key=True)).content
 
-    async def playlist(self, object_id: str, stream: str, kind: Kind = VIDEO) -> str:
-        """The playlist of a video or of a track, its chunks as signed URLs."""
+    async def sample_index(self, kind: Kind, object_id: str) -> bytes:
+        """The sample index of a recording, or of a video's sound, ``samples.npz``."""
+        return (await self.send("GET", self._bss(f"/{kind.route}/{object_id}/samples.npz"), key=True)).content
+
+    async def playlist(self, kind: Kind, object_id: str, stream: str) -> str:
+        """The playlist of an asset, its chunks as signed URLs."""
         return (await self.send("GET", self._bss(f"/{kind.route}/{object_id}/stream/{stream}.m3u8"), key=True)).text
 
     async def new_version(self, kind: Kind, object_id: str, body: NewVersion) -> None:

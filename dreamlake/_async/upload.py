@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from dreamlake._async._runtime import Slots, gather, offload
-from dreamlake._async.asset import AsyncAsset, ready
+from dreamlake._async.asset import ready
+from dreamlake._async.audio import AsyncAudio
+from dreamlake._async.image import AsyncImage
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import AsyncLocalFile, Report, changed, check_file, identity
 from dreamlake._async.manifest import AsyncManifest, Entry
+from dreamlake._async.sound import AsyncLakeSound
 from dreamlake._async.sources import AsyncLakeSource
-from dreamlake._async.track import AsyncTrack, track_of
+from dreamlake._async.track import track_of
 from dreamlake._async.transfer import AsyncTransfer
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake
 from dreamlake.core.events import UploadEvent
-from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO, Kind, kind_named, kind_of
+from dreamlake.core.kinds import AUDIO, IMAGE, LABEL_TRACK, TEXT_TRACK, VIDEO, Kind, kind_named, kind_of
 from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import DEFAULT_SPACE, asset_name
@@ -56,7 +59,7 @@ async def upload(
         episode: ``namespace@space:episode``, or the name of an episode.
         kind: what the file is, where its extension does not say it: ``video``, ``audio``, ``image``, ``label-track`` or
             ``text-track``.
-        wait: wait until the lake has processed it. Otherwise a video that is returned is loaded when it is first used.
+        wait: wait until the lake has processed it. Otherwise what is returned is loaded when it is first used.
         concurrency: parts that are under way at once.
         part_size: bytes of a part, at least 5 MiB; None for 10 MB. Very large files have larger ones.
         timeout: seconds that the storage may take to acknowledge a part that was sent.
@@ -66,7 +69,7 @@ async def upload(
             with every UploadEvent.
 
     Returns:
-        A Video, a TextTrack or a LabelTrack; for other kinds an Asset, with its id and URI.
+        A Video, an Audio, an Image, a TextTrack or a LabelTrack.
 
     Raises:
         SourceError: the file cannot be taken. Nothing was registered.
@@ -88,7 +91,7 @@ async def upload(
         asset = uploader.asset(found, sent.object_id)
         if wait:
             await ready(uploader.lake, found, sent.object_id, report)
-    return await asset.load() if wait and isinstance(asset, AsyncVideo | AsyncTrack) else asset
+    return await asset.load() if wait else asset
 
 
 @dataclass(frozen=True)
@@ -233,13 +236,15 @@ class AsyncUploader:
         await self.manifest.note([Entry(path, name, self.checked_as(kind), registered.id, local.stat)])
         return Sent(registered.id, known)
 
-    def asset(self, kind: Kind, object_id: str) -> AsyncVideo | AsyncAsset:
+    def asset(self, kind: Kind, object_id: str) -> AsyncVideo | AsyncAudio | AsyncImage | AsyncTrack:
         """The asset as its users see it."""
         if kind is VIDEO:
             return AsyncVideo(AsyncLakeSource.of(self.lake, object_id))
-        if kind in (LABEL_TRACK, TEXT_TRACK):
-            return track_of(self.lake, kind, object_id)
-        return AsyncAsset(self.lake, kind, object_id)
+        if kind is AUDIO:
+            return AsyncAudio(AsyncLakeSound.of(self.lake, AUDIO, object_id))
+        if kind is IMAGE:
+            return AsyncImage(self.lake, object_id)
+        return track_of(self.lake, kind, object_id)
 
 
 async def _check_content(path: Path, kind: Kind, before: os.stat_result, *, skip_bad_lines: bool) -> None:

@@ -20,7 +20,7 @@ from dreamlake.core.notebook import card
 from dreamlake.core.pixels import arrange, check_batch_size, check_layout, pixel_format
 from dreamlake.core.selection import Selection
 from dreamlake.core.windows import on_clip
-from dreamlake.errors import DreamlakeError, FileChangedError, FrameIndexError
+from dreamlake.errors import DreamlakeError, FileChangedError, FrameIndexError, MediaError
 from dreamlake.media.tensors import as_array, to_tensor
 from dreamlake.progress import Progress
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import PIL.Image
     import torch
 
+    from dreamlake._async.audio import AsyncAudio
     from dreamlake._async.track import AsyncTrack
     from dreamlake._async.videoarray import AsyncVideoArray
 
@@ -113,6 +114,24 @@ class AsyncVideo:
     def keyframes(self) -> NDArray[np.int64]:
         """(K,) which frames of this clip are key frames, for ``clip[clip.keyframes]``."""
         return np.flatnonzero(self._index().is_key[self._selected().numbers])
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether the video has sound."""
+        return self._index().header.has_audio
+
+    @property
+    def audio(self) -> AsyncAudio:
+        """The sound from ``st`` to ``et``, lazily: silence where a video has sound for a part of its time alone.
+
+        Raises:
+            MediaError: the video has none.
+        """
+        from dreamlake._async.audio import AsyncAudio
+
+        if not self.has_audio:
+            raise MediaError(f"{self.uri}: has no sound")
+        return AsyncAudio(self._source.sound(), (self.st, self.et))
 
     def __len__(self) -> int:
         return self.frames

@@ -45,7 +45,7 @@ class Segments:
     def load(self) -> Playlist:
         """The playlist, which is fetched once."""
         if self._playlist is None:
-            self._playlist = parse_playlist(self._lake.playlist(self._object_id, self._stream, self._kind))
+            self._playlist = parse_playlist(self._lake.playlist(self._kind, self._object_id, self._stream))
         return self._playlist
 
     def chunk(self, number: int) -> bytes:

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from dreamlake._sync._runtime import close_clients, offload
-from dreamlake._sync.asset import meant_in_lake
+from dreamlake._sync.asset import locate, meant_in_lake
+from dreamlake._sync.audio import Audio
+from dreamlake._sync.image import Image
 from dreamlake._sync.lake import Lake
+from dreamlake._sync.sound import LakeSound
 from dreamlake._sync.sources import FileSource, LakeSource, Source
 from dreamlake._sync.track import load_track
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
-from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO, kind_named
-from dreamlake.core.targets import AssetUri, parse_source
-from dreamlake.errors import InvalidIdError, UsageError
+from dreamlake.core.kinds import AUDIO, IMAGE, VIDEO
+from dreamlake.core.targets import AssetUri, FileUri, parse_source
+from dreamlake.errors import InvalidIdError
 from dreamlake.media.remote import close_connections
 
 __all__ = ["close", "load", "load_video"]
@@ -84,29 +87,30 @@ def load(source: str) -> Any:
     """Load whatever a resource id, a URI or a path names.
 
     Args:
-        source: as of ``load_video``, and of any kind. This version has objects for videos and tracks.
+        source: as of ``load_video``, and of any kind. Files outside of a lake are read as videos.
 
     Returns:
-        A Video, a TextTrack or a LabelTrack.
+        A Video, an Audio, an Image, a TextTrack or a LabelTrack; if the lake is still processing it, once that is done.
 
     Raises:
         UsageError: the id of a kind that cannot be loaded yet. Otherwise as ``load_video``.
 
     Example:
         >>> video = dl.load("v-BV1bW411n7fY9x01")
+        >>> audio = dl.load("a-3fHj7kLm0pQs5uXw")
         >>> track = dl.load("tt-3fHj7kLm0pQs5uXw")
+        >>> image = dl.load("alice@robotics:run-042//camera/front/0001.png")
     """
-    place = meant_in_lake(source)
-    if place is not None:
-        kind = kind_named(Lake(current_lake()).find(None, place.space, place.folder).kind)
-    else:
-        target = parse_source(source)
-        kind = target.kind if isinstance(target, AssetUri) else VIDEO
-    if kind in (LABEL_TRACK, TEXT_TRACK):
-        return load_track(source)
-    if kind is not VIDEO:
-        raise UsageError(f"{source!r} is {kind.phrase}; this version of Dreamlake loads videos and tracks")
-    return load_video(source)
+    if meant_in_lake(source) is None and isinstance(parse_source(source), FileUri):
+        return load_video(source)
+    asset = locate(source)
+    if asset.kind_info is VIDEO:
+        return Video(LakeSource.of(asset.lake, asset.object_id)).load()
+    if asset.kind_info is AUDIO:
+        return Audio(LakeSound.of(asset.lake, AUDIO, asset.object_id)).load()
+    if asset.kind_info is IMAGE:
+        return Image(asset.lake, asset.object_id, asset.filename).load()
+    return load_track(source)
 
 
 def close() -> None:

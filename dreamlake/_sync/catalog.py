@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from dreamlake._sync.asset import Asset, is_lake_path, locate
+from dreamlake._sync.audio import Audio
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake
@@ -94,7 +95,7 @@ def find(
     return Catalog(current_lake()).nodes(place, kind=kind, pattern=pattern, recursive=True)
 
 
-def delete(name: str | Entry | Video | Asset, *, recursive: bool = False) -> None:
+def delete(name: str | Entry | Video | Audio | Asset, *, recursive: bool = False) -> None:
     """Delete an asset, or a folder.
 
     By its path a name goes, with all versions of the asset there; their bytes go with their last name. By its id an
@@ -102,7 +103,7 @@ def delete(name: str | Entry | Video | Asset, *, recursive: bool = False) -> Non
 
     Args:
         name: a resource id, a ``bss://`` URI, ``namespace@space:episode//path``, a path below the Prefix in force; or
-            an Entry, a Video or an Asset.
+            an Entry, a Video, an Audio or an Asset.
         recursive: delete a folder with all that is in it.
 
     Raises:
@@ -125,7 +126,7 @@ def delete(name: str | Entry | Video | Asset, *, recursive: bool = False) -> Non
         catalog.delete_node(node.id, recursive=recursive)
 
 
-def move(name: str | Entry | Video | Asset, to: str) -> Entry:
+def move(name: str | Entry | Video | Audio | Asset, to: str) -> Entry:
     """Move or rename an asset, or a folder with all that is in it. Nothing is written over.
 
     Args:
@@ -300,7 +301,7 @@ def _asset(name: object) -> Asset | None:
     """The asset that is meant by itself, and not by a path."""
     if isinstance(name, Asset):
         return name
-    text = name.uri if isinstance(name, Video) else name
+    text = name.uri if isinstance(name, Video | Audio) else name
     if not isinstance(text, str) or is_lake_path(text):
         return None
     return locate(text)

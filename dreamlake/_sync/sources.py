@@ -1,46 +1,35 @@
 # Generated from dreamlake/_async/sources.py by scripts/unasync.py. Edit that file, then run it.
 """Where the pictures of a video come from: a lake, or a file as it lies.
 
-A source knows the frame index and hands out packets by segment. All clips of a video share one, and a clip that was
-pickled finds the source of its process again by its key.
+A source knows the frame index and hands out packets by segment.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
-from weakref import WeakValueDictionary
 
-from dreamlake._sync._runtime import Shared, gather, offload
+from dreamlake._sync._runtime import gather, offload
 from dreamlake._sync.asset import Asset, ready
 from dreamlake._sync.download import download_asset
 from dreamlake._sync.lake import Lake
-from dreamlake.config import LakeAddress
+from dreamlake._sync.segments import Chunks, Segments, lake_key, lake_of
+from dreamlake._sync.sound import FileSound, LakeSound, SoundSource
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
-from dreamlake.core.playlist import Playlist, parse_playlist
 from dreamlake.core.targets import bss_uri
 from dreamlake.core.wire import VideoMeta
-from dreamlake.errors import (
-    AccessError,
-    IntegrityError,
-    NotFoundError,
-    UsageError,
-)
+from dreamlake.errors import NotFoundError, UsageError
 from dreamlake.media.remote import media_file
 from dreamlake.progress import Progress
 
 __all__ = ["Facts", "FileSource", "LakeSource", "Source"]
-
-log = logging.getLogger("dreamlake")
 
 
 @dataclass(frozen=True)
@@ -65,7 +54,7 @@ class Facts:
         return self.height, self.width
 
 
-class Source(ABC):
+class Source(Segments):
     """A video that frames can be read from, once it is loaded.
 
     Args:
@@ -73,63 +62,12 @@ class Source(ABC):
     """
 
     def __init__(self, key: tuple[Any, ...]) -> None:
-        self.key = key
+        super().__init__(key)
         self._index: FrameIndex | None = None
-        self._shared: Shared[Any] = Shared()
-
-    @property
-    @abstractmethod
-    def id(self) -> str | None:
-        """The resource id; None for a file outside of any lake."""
-
-    @property
-    @abstractmethod
-    def uri(self) -> str:
-        """The URI of the video."""
 
     @abstractmethod
-    def load(self) -> None:
-        """Get the frame index, if it is not there yet."""
-
-    @abstractmethod
-    def _version(self, number: int) -> Hashable:
-        """What tells the packets of this segment from all others, as long as they are what the index says."""
-
-    @abstractmethod
-    def _read(self, number: int) -> Any:
-        """The packets of a segment, from where it is stored."""
-
-    def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:  # noqa: ARG002 (of lakes)
-        """Fetch the original file."""
-        raise UsageError(f"{self.uri} lies outside of any lake: there is nothing to download")
-
-    def segment(self, number: int) -> Any:
-        """The packets of a segment: out of memory if they are there, and read once by all who want them at once.
-
-        Raises:
-            IntegrityError: stored bytes are not what they were.
-            FileChangedError: nor is the file.
-        """
-        from dreamlake.media import cache
-
-        key = self._version(number)
-        found = cache.segments.get(key)
-        return self._shared.call(key, partial(self._keep, key, number)) if found is None else found
-
-    def _keep(self, key: Hashable, number: int) -> Any:
-        from dreamlake.media import cache
-
-        found = cache.segments.get(key)  # another thread may have kept it since we looked
-        if found is None:
-            found = self._read(number)
-            cache.segments.put(key, found)
-        return found
-
-    def release(self, number: int) -> None:
-        """Let go of a segment that was read on the way through a video that memory does not hold."""
-        from dreamlake.media import cache
-
-        cache.segments.discard(self._version(number))
+    def sound(self) -> SoundSource:
+        """The source of the video's own sound."""
 
     @property
     def nbytes(self) -> int:
@@ -158,20 +96,6 @@ class Source(ABC):
             raise UsageError(f"{self.uri} is not loaded yet: `await video.load()` first")
         return self._index
 
-    @staticmethod
-    def forget(key: tuple[Any, ...]) -> None:
-        """Make a new source the next time: clips that are in use keep theirs."""
-        _sources.pop(key, None)
-
-    @staticmethod
-    def find(key: tuple[Any, ...]) -> Source:
-        """The source with this key, shared by all clips of the video in this process."""
-        source = _sources.get(key)
-        if source is None:
-            kind, *arguments = key
-            source = _sources[key] = FileSource(*arguments) if kind == "file" else LakeSource(*arguments)
-        return source
-
 
 class LakeSource(Source):
     """A video of a lake.
@@ -195,21 +119,15 @@ class LakeSource(Source):
         lake: Lake | None = None,
     ) -> None:
         super().__init__(("lake", bss_url, remote, data, storage, object_id))
-        address = LakeAddress(bss_url, remote, Path(data) if data else None, storage=storage)
-        self._lake = lake or Lake(_with_key(address))
+        self._lake = lake or lake_of(bss_url, remote, data, storage)
         self._object_id = object_id
-        self._meta: VideoMeta | None = None
-        self._playlist: Playlist | None = None
+        self._chunks = Chunks(self._lake, VIDEO, object_id, self.uri)
         self._init: bytes | None = None
 
     @classmethod
     def of(cls, lake: Lake, object_id: str) -> Self:
         """The source of a video in this lake."""
-        address = lake.address
-        data = str(address.data) if address.data else None
-        made = cls(address.bss_url, address.remote, data, address.storage, object_id, lake)
-        source = _sources.setdefault(made.key, made)
-        assert isinstance(source, cls)
+        source: Self = cls.shared(cls(*lake_key(lake), object_id, lake))
         return source
 
     @property
@@ -227,7 +145,7 @@ class LakeSource(Source):
             if packed is None or meta.status != "ready":
                 meta = self.ready(progress=False)
                 packed = self._lake.frame_index(self._object_id)
-            self._index, self._meta = offload(partial(FrameIndex.from_bytes, packed)), meta
+            self._index, self._chunks.meta = offload(partial(FrameIndex.from_bytes, packed)), meta
 
     def _packed_index(self) -> Any:
         try:
@@ -247,6 +165,9 @@ class LakeSource(Source):
     def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
         return download_asset(Asset(self._lake, VIDEO, self._object_id), to, progress)
 
+    def sound(self) -> SoundSource:
+        return LakeSound.of(self._lake, VIDEO, self._object_id)
+
     def _version(self, number: int) -> Hashable:
         return self._object_id, number, bytes(self.loaded().segment_sha256[number])
 
@@ -254,7 +175,7 @@ class LakeSource(Source):
         from dreamlake.media.stored import demux_segment
 
         index = self.loaded()
-        fetch = [partial(self._chunk, number, bytes(index.segment_sha256[number]).hex())]
+        fetch = [partial(self._chunks.get, number, bytes(index.segment_sha256[number]).hex())]
         if index.header.init_hash and self._init is None:
             fetch.append(partial(self._shared.call, "initialisation", self._initialisation))
         data, *_ = gather(*fetch)
@@ -262,55 +183,8 @@ class LakeSource(Source):
 
     def _initialisation(self) -> bytes:
         if self._init is None:
-            self._init = self._chunk(None, self.loaded().header.init_hash or "")
+            self._init = self._chunks.get(None, self.loaded().header.init_hash or "")
         return self._init
-
-    def _chunk(self, number: int | None, digest: str) -> bytes:
-        """The bytes of a segment, or of the initialisation section, proved to be the right ones.
-
-        They may arrive damaged and be whole the next time; what is damaged in the lake is an error.
-        """
-        from dreamlake.media import diskcache
-
-        address = self._lake.address
-        remote = address.data is None or address.storage is not None  # else it is on this disk already
-        if remote:
-            kept = offload(lambda: diskcache.chunks().get(digest))
-            if kept is not None and offload(partial(_matches, kept, digest)):
-                return kept
-        what = f"{self.uri}: {'the initialisation section' if number is None else f'segment {number}'}"
-        for last in (False, True):
-            data = self._fetch(number)
-            if offload(partial(_matches, data, digest)):
-                break
-            if last:
-                raise IntegrityError(f"{what} does not match its hash")
-            log.warning("%s arrived damaged; fetching it again", what)
-        if remote:
-            offload(lambda: diskcache.chunks().put(digest, data))
-        return data
-
-    def _fetch(self, number: int | None) -> bytes:
-        """The bytes of a segment, or of the initialisation section, as they arrive."""
-        for signed_before in (self._playlist is not None, False):
-            playlist = self._playlist or self._shared.call("playlist", self._signed)
-            url = playlist.init if number is None else playlist.uris[number]
-            try:
-                return self._lake.chunk(url or "")
-            except AccessError:
-                if not signed_before:
-                    raise
-                if self._playlist is playlist:
-                    self._playlist = None  # its URLs have expired
-        raise AssertionError("the second time returns or raises")
-
-    def _signed(self) -> Playlist:
-        playlist = self._playlist  # another reader may have got it since, or find that its URLs have expired
-        if playlist is None:
-            meta = self._meta or self._lake.video(self._object_id)
-            playlist = parse_playlist(self._lake.playlist(self._object_id, meta.streams[0]))
-            self._meta, self._playlist = meta, playlist
-        return playlist
 
 
 class FileSource(Source):
@@ -357,22 +231,12 @@ class FileSource(Source):
 
         return offload(partial(read_segment, self._file, self._scan, number))
 
+    def sound(self) -> SoundSource:
+        return FileSound.of(self._file, self._location)
+
     def is_current(self) -> bool:
         """Whether the file is still the one that was loaded, or none was loaded yet."""
         return offload(self._file.is_current)
 
 
-def _matches(data: bytes, digest: str) -> bool:
-    return sha256(data).hexdigest() == digest
-
-
-_sources: WeakValueDictionary[tuple[Any, ...], Source] = WeakValueDictionary()
-
-
-def _with_key(address: LakeAddress) -> LakeAddress:
-    """An address from a pickle, with this process's key: keys do not travel in pickles."""
-    from dreamlake.config import lake_at
-
-    configured = lake_at(address.host)
-    same = (configured.bss_url, configured.data, configured.storage) == (address.bss_url, address.data, address.storage)
-    return configured if same else address
+Segments.kinds |= {"file": FileSource, "lake": LakeSource}

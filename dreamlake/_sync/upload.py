@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from dreamlake._sync._runtime import Slots, gather, offload
-from dreamlake._sync.asset import Asset, ready
+from dreamlake._sync.asset import ready
+from dreamlake._sync.audio import Audio
+from dreamlake._sync.image import Image
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.localfile import LocalFile, Report, changed, check_file, identity
 from dreamlake._sync.manifest import Entry, Manifest
+from dreamlake._sync.sound import LakeSound
 from dreamlake._sync.sources import LakeSource
-from dreamlake._sync.track import Track, track_of
+from dreamlake._sync.track import track_of
 from dreamlake._sync.transfer import Transfer
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake
 from dreamlake.core.events import UploadEvent
-from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO, Kind, kind_named, kind_of
+from dreamlake.core.kinds import AUDIO, IMAGE, LABEL_TRACK, TEXT_TRACK, VIDEO, Kind, kind_named, kind_of
 from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import DEFAULT_SPACE, asset_name
@@ -57,7 +60,7 @@ def upload(
         episode: ``namespace@space:episode``, or the name of an episode.
         kind: what the file is, where its extension does not say it: ``video``, ``audio``, ``image``, ``label-track`` or
             ``text-track``.
-        wait: wait until the lake has processed it. Otherwise a video that is returned is loaded when it is first used.
+        wait: wait until the lake has processed it. Otherwise what is returned is loaded when it is first used.
         concurrency: parts that are under way at once.
         part_size: bytes of a part, at least 5 MiB; None for 10 MB. Very large files have larger ones.
         timeout: seconds that the storage may take to acknowledge a part that was sent.
@@ -67,7 +70,7 @@ def upload(
             with every UploadEvent.
 
     Returns:
-        A Video, a TextTrack or a LabelTrack; for other kinds an Asset, with its id and URI.
+        A Video, an Audio, an Image, a TextTrack or a LabelTrack.
 
     Raises:
         SourceError: the file cannot be taken. Nothing was registered.
@@ -89,7 +92,7 @@ def upload(
         asset = uploader.asset(found, sent.object_id)
         if wait:
             ready(uploader.lake, found, sent.object_id, report)
-    return asset.load() if wait and isinstance(asset, Video | Track) else asset
+    return asset.load() if wait else asset
 
 
 @dataclass(frozen=True)
@@ -234,13 +237,15 @@ class Uploader:
         self.manifest.note([Entry(path, name, self.checked_as(kind), registered.id, local.stat)])
         return Sent(registered.id, known)
 
-    def asset(self, kind: Kind, object_id: str) -> Video | Asset:
+    def asset(self, kind: Kind, object_id: str) -> Video | Audio | Image | Track:
         """The asset as its users see it."""
         if kind is VIDEO:
             return Video(LakeSource.of(self.lake, object_id))
-        if kind in (LABEL_TRACK, TEXT_TRACK):
-            return track_of(self.lake, kind, object_id)
-        return Asset(self.lake, kind, object_id)
+        if kind is AUDIO:
+            return Audio(LakeSound.of(self.lake, AUDIO, object_id))
+        if kind is IMAGE:
+            return Image(self.lake, object_id)
+        return track_of(self.lake, kind, object_id)
 
 
 def _check_content(path: Path, kind: Kind, before: os.stat_result, *, skip_bad_lines: bool) -> None:

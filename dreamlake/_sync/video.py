@@ -21,7 +21,7 @@ from dreamlake.core.notebook import card
 from dreamlake.core.pixels import arrange, check_batch_size, check_layout, pixel_format
 from dreamlake.core.selection import Selection
 from dreamlake.core.windows import on_clip
-from dreamlake.errors import DreamlakeError, FileChangedError, FrameIndexError
+from dreamlake.errors import DreamlakeError, FileChangedError, FrameIndexError, MediaError
 from dreamlake.media.tensors import as_array, to_tensor
 from dreamlake.progress import Progress
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import PIL.Image
     import torch
 
+    from dreamlake._sync.audio import Audio
     from dreamlake._sync.track import Track
     from dreamlake._sync.videoarray import VideoArray
 
@@ -114,6 +115,24 @@ class Video:
     def keyframes(self) -> NDArray[np.int64]:
         """(K,) which frames of this clip are key frames, for ``clip[clip.keyframes]``."""
         return np.flatnonzero(self._index().is_key[self._selected().numbers])
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether the video has sound."""
+        return self._index().header.has_audio
+
+    @property
+    def audio(self) -> Audio:
+        """The sound from ``st`` to ``et``, lazily: silence where a video has sound for a part of its time alone.
+
+        Raises:
+            MediaError: the video has none.
+        """
+        from dreamlake._sync.audio import Audio
+
+        if not self.has_audio:
+            raise MediaError(f"{self.uri}: has no sound")
+        return Audio(self._source.sound(), (self.st, self.et))
 
     def __len__(self) -> int:
         return self.frames

@@ -9,18 +9,20 @@ from html import escape
 __all__ = ["card"]
 
 
-def card(title: str, pictures: Sequence[bytes], facts: Mapping[str, str]) -> str:
+def card(title: str, pictures: Sequence[bytes], facts: Mapping[str, str], player: bytes = b"") -> str:
     """HTML of one object.
 
     Args:
         title: its repr.
         pictures: JPEG files, shown in a row; none where none can be had.
         facts: names and values, in order.
+        player: an MP3 file to be played, if there is one.
     """
     images = "".join(
         f'<img style="height:120px;border-radius:4px" src="data:image/jpeg;base64,{b64encode(picture).decode()}">'
         for picture in pictures
     )
+    sound = f'<audio controls src="data:audio/mpeg;base64,{b64encode(player).decode()}"></audio>' if player else ""
     rows = "".join(
         f'<tr><th style="text-align:left;padding:0 12px 0 0">{escape(name)}</th>'
         f'<td style="text-align:left">{escape(value)}</td></tr>'
@@ -28,6 +30,6 @@ def card(title: str, pictures: Sequence[bytes], facts: Mapping[str, str]) -> str
     )
     return (
         '<div style="display:flex;flex-wrap:wrap;gap:6px 16px;align-items:flex-start">'
-        f'<div style="display:flex;gap:4px">{images}</div>'
+        f'<div style="display:flex;gap:4px;flex-wrap:wrap">{images}{sound}</div>'
         f'<div><code>{escape(title)}</code><table style="margin:4px 0 0">{rows}</table></div></div>'
     )

@@ -207,7 +207,7 @@ class StreamedMeta(AssetMeta, rename="camel", kw_only=True):
 
 
 class VideoMeta(StreamedMeta, rename="camel", kw_only=True):
-    """The sidecar ``{owner}/{project}/videos/{id}/meta.json``."""
+    """The sidecar ``{owner}/{project}/videos/{id}/meta.json``; the second of the streams is its sound by itself."""
 
     fps: float | None = None
     duration: float | None = None
@@ -286,6 +286,8 @@ class AudioMeta(StreamedMeta, rename="camel", kw_only=True):
     sample_rate: int | None = None
     channels: int | None = None
     codec: str | None = None
+    samples: int | None = None
+    index: str | None = None
 
 
 class ImageMeta(AssetMeta, rename="camel", kw_only=True):

@@ -17,7 +17,7 @@ from av.packet import Packet
 
 from dreamlake.errors import MediaError
 
-__all__ = ["AudioFacts", "probe_audio"]
+__all__ = ["AudioFacts", "open_audio", "probe_audio"]
 
 # As for videos: nothing that makes FFmpeg open further files.
 FORMATS = "wav,mp3,flac,aac,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm"
@@ -69,6 +69,17 @@ def probe_audio(path: Path, name: str | None = None) -> AudioFacts:
     if promised is not None and walk.last < promised - SLACK:
         raise MediaError(f"{name}: cut short: it says that it lasts {promised:.1f} s, and {walk.last:.1f} s are there")
     return facts
+
+
+@contextmanager
+def open_audio(path: Path, name: str) -> Iterator[InputContainer]:
+    """Open an audio file for reading.
+
+    Raises:
+        MediaError: FFmpeg cannot read it; also for what goes wrong inside the block.
+    """
+    with path.open("rb") as file, _opened(file, name) as container:
+        yield container
 
 
 @contextmanager

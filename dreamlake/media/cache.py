@@ -1,4 +1,4 @@
-"""Packets of segments in memory, up to a bound in bytes, shared by all readers of a process."""
+"""What is in segments in memory, up to a bound in bytes, shared by all readers of a process."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Any, Protocol
 
-from dreamlake.media.stored import StoredPackets
-
-__all__ = ["SegmentCache", "segments"]
+__all__ = ["Kept", "SegmentCache", "segments"]
 
 MAX_BYTES = 64 * 1024**2
+
+
+class Kept(Protocol):
+    """What is in a segment: packets of pictures, or bytes of sound."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of memory, nearly."""
 
 
 class SegmentCache:
     """The segments that were used last; safe for any number of threads.
 
     Args:
-        max_bytes: how many bytes of packets are kept.
+        max_bytes: how many bytes are kept.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -28,10 +35,10 @@ class SegmentCache:
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
-        self._segments: OrderedDict[Hashable, StoredPackets] = OrderedDict()
+        self._segments: OrderedDict[Hashable, Kept] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: Hashable) -> StoredPackets | None:
+    def get(self, key: Hashable) -> Any:
         """A segment that is there, now the last to go."""
         with self._lock:
             found = self._segments.get(key)
@@ -41,12 +48,12 @@ class SegmentCache:
 
     @property
     def max_bytes(self) -> int:
-        """How many bytes of packets are kept."""
+        """How many bytes are kept."""
         return self._max_bytes
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of packets are there now."""
+        """How many bytes are there now."""
         return self._bytes
 
     def discard(self, key: Hashable) -> None:
@@ -55,7 +62,7 @@ class SegmentCache:
             gone = self._segments.pop(key, None)
             self._bytes -= gone.nbytes if gone is not None else 0
 
-    def put(self, key: Hashable, segment: StoredPackets) -> None:
+    def put(self, key: Hashable, segment: Kept) -> None:
         """Keep a segment, and let go of those that have not been used for longest."""
         with self._lock:
             if key in self._segments:

@@ -1,4 +1,4 @@
-"""What an image file is: whether all of it can be decoded, and how large the picture is when it is shown."""
+"""Image files: whether all of one can be decoded, how large the picture is when it is shown, and its pixels."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
-from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL.Image import Image
+from PIL.Image import fromarray as image_of
 from PIL.ImageFile import ImageFile
 
 from dreamlake.errors import MediaError
 
-__all__ = ["MAX_PIXELS", "ImageFacts", "probe_image"]
+__all__ = ["MAX_PIXELS", "ImageFacts", "StoredImage", "pixels_of", "probe_image", "shown", "small"]
 
 ImageFormat: TypeAlias = Literal["jpeg", "png", "webp"]
 
@@ -40,6 +45,59 @@ class ImageFacts:
     width: int
     height: int
     format: ImageFormat
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """The bytes of an image file."""
+
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Of memory."""
+        return len(self.data)
+
+
+def shown(data: bytes, name: str) -> Image:
+    """The picture of an image file, turned as its EXIF orientation says.
+
+    Raises:
+        MediaError: it cannot be decoded.
+    """
+    form = _format(data[:16])
+    if form is None:
+        raise MediaError(f"{name}: is not a JPEG, PNG or WebP image")
+    try:
+        return ImageOps.exif_transpose(_open(BytesIO(data), form, name))
+    except MediaError:
+        raise
+    except Exception as error:  # a decoder that is fed nonsense raises whatever it meets
+        raise MediaError(f"{name}: cannot be read as an image ({error or type(error).__name__})") from error
+
+
+def pixels_of(data: bytes, name: str) -> NDArray[Any]:
+    """(H, W, 3) uint8 RGB, or (H, W) uint16 of pictures with 16 bits of grey.
+
+    Raises:
+        MediaError: it cannot be decoded.
+    """
+    picture = shown(data, name)
+    if picture.mode.startswith("I"):
+        return np.asarray(picture).astype(np.uint16)
+    return np.array(picture.convert("RGB"))
+
+
+def small(picture: Image, size: tuple[int, int]) -> Image:
+    """A picture for a notebook, at most so many pixels wide and high."""
+    if picture.mode.startswith("I"):
+        # Depth is shown from the nearest to the farthest.
+        values = np.asarray(picture).astype(np.float32)
+        low, high = float(values.min()), float(values.max())
+        picture = image_of(((values - low) * (255.0 / max(1.0, high - low))).astype(np.uint8))
+    preview = picture.convert("RGB")
+    preview.thumbnail(size)
+    return preview
 
 
 def probe_image(path: Path, name: str | None = None) -> ImageFacts:

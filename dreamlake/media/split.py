@@ -32,13 +32,16 @@ from dreamlake.media.packets import TimedPackets
 from dreamlake.media.scan import Scan
 from dreamlake.media.stored import read_packets
 
-__all__ = ["EXTENSIONS", "MP4_AUDIO", "STREAM_COPY", "Segment", "Splitter", "container_for"]
+__all__ = [
+    "EXTENSIONS", "MP4_AUDIO", "STREAM_COPY", "Segment", "Splitter", "container_for", "cut_fragment", "muxer_options",
+]  # fmt: skip
 
 TS_TICK = Fraction(1, 90_000)  # the only time base of a transport stream
 TS_VIDEO = frozenset({"h264", "hevc"})
 TS_AUDIO = frozenset({"aac", "mp3"})
 STREAM_COPY = TS_VIDEO | {"av1", "vp9"}
-MP4_AUDIO = TS_AUDIO | {"ac3", "eac3", "opus", "flac", "alac"}
+# AC-3 could be muxed as well, but not before its first packet is known, and browsers do not play it.
+MP4_AUDIO = TS_AUDIO | {"opus", "flac", "alac"}
 _TO_BYTE_STREAM = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
 EXTENSIONS = {"mpegts": "ts", "mp4": "m4s"}
 _MUXER_OPTIONS = {
@@ -60,6 +63,11 @@ class Segment:
     path: Path
     digest: bytes
     size: int
+
+
+def muxer_options() -> dict[str, str]:
+    """How sound is muxed into fMP4; MP4 knows no MP3 below 16 kHz, and players play it."""
+    return {**_MUXER_OPTIONS["mp4"], "strict": "experimental"}
 
 
 def container_for(video: str, audio: str | None) -> str:
@@ -166,7 +174,7 @@ class Splitter:
     def _finish(self, path: Path, number: int, packets: int) -> Segment:
         data = path.read_bytes()
         if self.container == "mp4":
-            init, data = _cut_fragment(data)
+            init, data = cut_fragment(data)
             if self.init and init != self.init:
                 raise MediaError(f"{self._path.name}: its parameters change at segment {number}")
             self.init = init
@@ -185,7 +193,7 @@ def _add_stream(output: OutputContainer, source: VideoStream | AudioStream) -> S
     return stream
 
 
-def _cut_fragment(data: bytes) -> tuple[bytes, bytes]:
+def cut_fragment(data: bytes) -> tuple[bytes, bytes]:
     """Cut an MP4 before its first ``moof`` box (ISO/IEC 14496-12): the initialisation section, and the fragment."""
     at = 0
     while at + 8 <= len(data):

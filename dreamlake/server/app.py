@@ -25,7 +25,7 @@ from dreamlake.server.bss.lambdas import trigger
 from dreamlake.server.bss.streams import streams_routers
 from dreamlake.server.bss.uploads import multipart_router, put_part
 from dreamlake.server.bss.versions import versions_routers
-from dreamlake.server.bss.videos import videos_router
+from dreamlake.server.bss.videos import indexes_routers
 from dreamlake.server.catalog.keys import keys_router
 from dreamlake.server.catalog.orphans import orphans_router
 from dreamlake.server.catalog.routers import catalog_routers
@@ -102,7 +102,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
             put_part,
             batch_router(),
             *assets_routers(),
-            videos_router(),
+            *indexes_routers(),
             *streams_routers(),
             *versions_routers(),
             chunk,

@@ -6,16 +6,34 @@ chunk's short name is compared by its whole SHA-256, and a chunk whose short nam
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
+
+from anyio import to_thread
 
 from dreamlake.server.gate import chunk_gate
 from dreamlake.server.sidecar import chunk_key
 from dreamlake.server.storage import Storage
+from dreamlake.server.taskpool import TaskPool
 
 __all__ = ["ChunkSet", "StoredChunk", "store_chunk"]
 
 FULL = 64  # hex digits
+AT_ONCE = 4  # chunks that are stored while the next one is cut
+
+
+class Segment(Protocol):
+    """A finished segment."""
+
+    @property
+    def digest(self) -> bytes:
+        """Its SHA-256."""
+
+
+S = TypeVar("S", bound=Segment)
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,22 @@ class ChunkSet:
         self._keys[digest] = stored.key
         if stored.reused:
             self._reused[digest] = _Reused(content, extension)
+
+    async def store_all(
+        self, segments: Iterator[S], content: Callable[[S], bytes | Path], extension: str, report: Callable[[int], None]
+    ) -> None:
+        """Store segments while the next ones are cut; ``report`` is told how many are done."""
+        stored = 0
+
+        async def store(segment: S) -> None:
+            nonlocal stored
+            await self.store(content(segment), segment.digest.hex(), extension)
+            stored += 1
+            report(stored)
+
+        async with TaskPool(AT_ONCE) as pool:
+            while (segment := await to_thread.run_sync(next, segments, None)) is not None:
+                await pool.start(partial(store, segment))
 
     async def check(self) -> None:
         """Store again what was there and is not any more: it may have been cleared up when it was found."""

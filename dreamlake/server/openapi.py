@@ -21,7 +21,12 @@ __all__ = ["describe"]
 REFUSALS = (400, 401, 403, 404, 409, 412, 413, 414, 416, 421, 429, 431, 500, 503, 507)
 _REF = "#/components/schemas/{name}"
 _SIGNED = ("expires", "key", "namespace", "signature")
-_BYTES = {"/raw": "*/*", "/frames.npz": "application/octet-stream", "/chunks/{name}": "*/*"}
+_BYTES = {
+    "/raw": "*/*",
+    "/frames.npz": "application/octet-stream",
+    "/samples.npz": "application/octet-stream",
+    "/chunks/{name}": "*/*",
+}
 _PLAYLIST = "application/vnd.apple.mpegurl"
 _ID_FIELDS = ("videoId", "audioId", "textTrackId", "labelId")
 

@@ -13,9 +13,12 @@ from dreamlake.core.wire import METAS, AssetMeta, AssetStatus, StreamedMeta
 from dreamlake.server.storage import Storage
 
 __all__ = [
-    "Asset", "chunk_key", "parse_meta", "read_meta", "read_metas", "remove_objects", "staging_key", "timestamp",
-    "update_meta", "write_meta",
+    "SAMPLES", "Asset", "chunk_key", "parse_meta", "read_meta", "read_metas", "remove_objects", "staging_key",
+    "timestamp", "update_meta", "write_meta",
 ]  # fmt: skip
+
+
+SAMPLES = "samples.npz"  # the name of a sample index
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -120,5 +123,5 @@ async def remove_objects(storage: Storage, asset: Asset) -> None:
     """Delete the asset's own objects. Chunks stay: they may be another asset's too."""
     meta = await read_meta(storage, asset)
     streams = meta.streams if isinstance(meta, StreamedMeta) else []
-    for name in ("meta.json", "frames.npz", *(f"stream/{stream}.m3u8" for stream in streams)):
+    for name in ("meta.json", "frames.npz", SAMPLES, *(f"stream/{stream}.m3u8" for stream in streams)):
         await storage.delete(asset.key(name))

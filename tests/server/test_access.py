@@ -14,11 +14,11 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from dreamlake.core.keys import ApiKey
-from dreamlake.core.kinds import IMAGE, LABEL_TRACK, VIDEO
+from dreamlake.core.kinds import AUDIO, IMAGE, LABEL_TRACK, VIDEO
 from dreamlake.server.app import create_app
 from dreamlake.server.settings import Settings
 from tests.clips import Clip
-from tests.recordings import make_image
+from tests.recordings import make_image, make_sound
 
 from ._lake import Client, opened
 
@@ -58,6 +58,7 @@ class Closed:
     video: str
     label: str
     image: str
+    sound: str
     staged: str
     upload: dict[str, str]  # one that is under way
     node: str  # of the video
@@ -85,7 +86,10 @@ async def closed(lake_data: Path, clip: bytes, tmp_path: Path) -> AsyncIterator[
         track = await client.ready("/run/a.jsonl", DATA, LABEL_TRACK)
         label = track["id"]
         image = await client.add("/run/a.png", make_image(tmp_path / "a.png").read_bytes(), IMAGE)
-        for kind, asset in ((VIDEO, video), (LABEL_TRACK, label), (IMAGE, image)):
+        sound = (await client.ready("/run/a.wav", make_sound(tmp_path / "a.wav", seconds=0.1).read_bytes(), AUDIO))[
+            "id"
+        ]
+        for kind, asset in ((VIDEO, video), (LABEL_TRACK, label), (IMAGE, image), (AUDIO, sound)):
             body = {"namespace": "alice", "space": "robotics", "name": f"/run/{kind.name}", kind.bss_field: asset}
             (await client.http.post(f"/assets/{kind.name}", json=body)).raise_for_status()
         where = {"namespace": "alice", "space": "robotics"}
@@ -110,7 +114,7 @@ async def closed(lake_data: Path, clip: bytes, tmp_path: Path) -> AsyncIterator[
     async with opened(lake_data, keys="always") as client:
         key_id = ApiKey.parse(keys.read).id
         named = (*nodes, signed, stream, key_id, track["streams"][0])
-        yield Closed(client, keys, video, label, image, staged, under_way, *named)
+        yield Closed(client, keys, video, label, image, sound, staged, under_way, *named)
 
 
 def _path(path: str, closed: Closed | None = None) -> str:
@@ -263,8 +267,11 @@ def _alices(closed: Closed) -> dict[tuple[str, str], tuple[str, dict[str, Any]]]
         ("HEAD", "/videos/{asset_id:str}/stream/{name:str}"): (closed.stream, {}),
         ("GET", "/videos/{asset_id:str}/frames.npz"): (f"/videos/{video}/frames.npz", {}),
         ("HEAD", "/videos/{asset_id:str}/frames.npz"): (f"/videos/{video}/frames.npz", {}),
+        ("GET", "/audio/{asset_id:str}/samples.npz"): (f"/audio/{closed.sound}/samples.npz", {}),
+        ("HEAD", "/audio/{asset_id:str}/samples.npz"): (f"/audio/{closed.sound}/samples.npz", {}),
     }
-    for route, one in (("videos", video), ("labels", label), ("images", closed.image), ("image", closed.image)):
+    of_kinds = {"videos": video, "labels": label, "images": closed.image, "image": closed.image, "audio": closed.sound}
+    for route, one in of_kinds.items():
         table |= {
             ("GET", f"/{route}/{{asset_id:str}}"): (f"/{route}/{one}", {}),
             ("GET", f"/{route}/{{asset_id:str}}/metadata"): (f"/{route}/{one}/metadata", {}),
@@ -279,7 +286,7 @@ def _alices(closed: Closed) -> dict[tuple[str, str], tuple[str, dict[str, Any]]]
             ("POST", f"{uploads}/parts"): (f"{uploads}/parts", {"json": {**closed.upload, "partNumbers": [1]}}),
             ("GET", f"{uploads}/parts-done"): (f"{uploads}/parts-done", {"params": closed.upload}),
         }
-    for kind, one in ((VIDEO, video), (LABEL_TRACK, label), (IMAGE, closed.image)):
+    for kind, one in ((VIDEO, video), (LABEL_TRACK, label), (IMAGE, closed.image), (AUDIO, closed.sound)):
         path = f"/assets/{kind.name}"
         table[("POST", path)] = (path, {"json": {**named, "name": f"/again/{kind.name}", kind.bss_field: one}})
         query = {"params": {**named, "path": f"/run/{kind.name}"}}
@@ -322,7 +329,7 @@ def _shape(route: tuple[str, str]) -> tuple[str, str]:
 
 
 def test_the_table_has_every_route(monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = Closed(None, None, *["0" * 24] * 4, {}, *["0" * 24] * 6)  # type: ignore[arg-type]  # (only paths are asked)
+    nothing = Closed(None, None, *["0" * 24] * 5, {}, *["0" * 24] * 6)  # type: ignore[arg-type]  # (only paths are asked)
     tried = {_shape(route) for route in _alices(nothing)}
     missing = {
         _shape(route) for route in ASKING if route[1] not in APART and not route[1].startswith("/schema")
@@ -368,6 +375,9 @@ async def test_what_is_hidden_and_what_does_not_exist_look_alike(closed: Closed)
         (f"/videos/{closed.video}/raw", f"/videos/{NOWHERE}/raw"),
         (f"/videos/{closed.video[:12]}", f"/videos/{NOWHERE[:12]}"),
         (closed.stream, closed.stream.replace(closed.video, NOWHERE)),
+        (f"/audio/{closed.sound}/samples.npz", f"/audio/{NOWHERE}/samples.npz"),
+        (f"/videos/{closed.video}/samples.npz", f"/videos/{NOWHERE}/samples.npz"),
+        (f"/audio/{closed.sound}/stream/{'0' * 16}.m3u8", f"/audio/{NOWHERE}/stream/{'0' * 16}.m3u8"),
         ("/videos?owner=alice&project=robotics", "/videos?owner=nobody&project=robotics"),
         (
             "/assets/download?namespace=alice&space=robotics&path=/run/video",

@@ -9,7 +9,7 @@ from litestar import Request, post
 from litestar.params import FromPath
 
 from dreamlake.core.kinds import KINDS
-from dreamlake.core.wire import Registered
+from dreamlake.core.wire import AssetMeta, AudioMeta, Registered, VideoMeta
 from dreamlake.server.access import SIGNED
 from dreamlake.server.bss.assets import current_meta, find_asset
 from dreamlake.server.errors import Refused
@@ -35,13 +35,22 @@ async def trigger(request: Request[Any, Any, Any], lake: OpenLake, action: FromP
     asset = await find_asset(lake, asset_id)
     if asset.kind != kind.name:
         raise Refused(400, f"{asset_id} is not {kind.phrase}")
-    # A job that is done has left a result; if that is gone, it is done again.
-    again = (await read_meta(lake.storage, asset)).status != "ready"
+    # A job that is done has left a result; if that is gone, or of a version that knew less, it is done again.
+    again = _lacks(await read_meta(lake.storage, asset))
     async with lake.database.write() as connection:
         if not await enqueue(connection, [(new_id(), asset.id, action)], again=again):
             raise Refused(404, f"there is no {kind.name} {asset_id} any more")
     await lake.runner.wake([asset.id])
     return Registered(asset.id, (await current_meta(lake, asset)).status)
+
+
+def _lacks(meta: AssetMeta) -> bool:
+    """Whether anything is missing that processing leaves behind."""
+    if meta.status != "ready":
+        return True
+    if isinstance(meta, VideoMeta):
+        return bool(meta.has_audio) and len(meta.streams) < 2
+    return isinstance(meta, AudioMeta) and meta.index is None
 
 
 async def _id_in_body(request: Request[Any, Any, Any], field: str) -> str:

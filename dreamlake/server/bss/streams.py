@@ -1,4 +1,4 @@
-"""HLS playlists of what is cut into chunks: videos, label tracks and text tracks."""
+"""HLS playlists of what is cut into chunks: all but images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from litestar import HttpMethod, Request, Response, Router, route
 from litestar.params import FromPath
 
-from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO
+from dreamlake.core.kinds import AUDIO, LABEL_TRACK, TEXT_TRACK, VIDEO
 from dreamlake.core.playlist import rewrite_uris
 from dreamlake.core.wire import StreamedMeta
 from dreamlake.server.bss.assets import find_asset
@@ -53,5 +53,5 @@ def streams_routers() -> list[Router]:
     """The routes of playlists, below the prefix of each kind that has them."""
     return [
         Router(f"/{kind.route}", route_handlers=[playlist], dependencies=of_kind(kind))
-        for kind in (VIDEO, LABEL_TRACK, TEXT_TRACK)
+        for kind in (VIDEO, AUDIO, LABEL_TRACK, TEXT_TRACK)
     ]

@@ -6,10 +6,10 @@ the video is ready, comes last.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import logging
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -17,20 +17,22 @@ from pathlib import Path
 from anyio import to_thread
 
 from dreamlake.core.frameindex import FrameIndex
-from dreamlake.core.playlist import render_playlist
-from dreamlake.media.scan import scan
+from dreamlake.errors import MediaError
+from dreamlake.media.container import open_media
+from dreamlake.media.scan import Scan, scan
+from dreamlake.media.soundsplit import SoundSplitter, VideoTime
 from dreamlake.media.split import EXTENSIONS, Splitter
 from dreamlake.media.transcode import needs_rewrite, rewrite
 from dreamlake.server.chunks import ChunkSet
-from dreamlake.server.gate import chunk_gate
+from dreamlake.server.lambdas.outputs import store_playlist, store_sound, working_folder
 from dreamlake.server.sidecar import Asset, update_meta
 from dreamlake.server.storage import Storage
-from dreamlake.server.taskpool import TaskPool
 
 __all__ = ["hls_split"]
 
+log = logging.getLogger(__name__)
+
 REWRITE_SHARE = 0.9  # of the progress, when pictures have to be encoded anew
-AT_ONCE = 4  # chunks that are stored while the next one is cut
 
 
 async def hls_split(storage: Storage, asset: Asset, report: Callable[[float], None]) -> None:
@@ -44,25 +46,20 @@ async def hls_split(storage: Storage, asset: Asset, report: Callable[[float], No
     Raises:
         MediaError: the file is not a video that can be stored.
     """
-    await to_thread.run_sync(_sweep, storage, asset)
-    with tempfile.TemporaryDirectory(prefix=f"{asset.id}-", dir=storage.scratch) as folder:
-        async with storage.local_file(asset.staging) as original:
-            splitter = await to_thread.run_sync(_prepare, original, asset, Path(folder), report)
-            begun = REWRITE_SHARE if splitter.transcoded_from else 0.0
-            chunks = ChunkSet(storage)
-            await _store_segments(chunks, splitter, lambda done: report(begun + (1 - begun) * done))
-            await chunks.check()
-            await _store_description(storage, asset, splitter, chunks)
+    async with working_folder(storage, asset) as folder, storage.local_file(asset.staging) as original:
+        splitter, sound = await to_thread.run_sync(_prepare, original, asset, folder, report)
+        begun = REWRITE_SHARE if splitter.transcoded_from else 0.0
+        chunks = ChunkSet(storage)
+        await _store_segments(chunks, splitter, lambda done: report(begun + (1 - begun) * done))
+        streams = await _store_sound(storage, asset, sound, folder / "sound")
+        await chunks.check()
+        await _store_description(storage, asset, splitter, chunks, streams)
 
 
-def _sweep(storage: Storage, asset: Asset) -> None:
-    """Remove what a worker that was killed has left of the same job."""
-    for abandoned in storage.scratch.glob(f"{asset.id}-*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
-
-
-def _prepare(original: Path, asset: Asset, folder: Path, report: Callable[[float], None]) -> Splitter:
-    """What splits the file, which is rewritten first if no segment can carry its codecs."""
+def _prepare(
+    original: Path, asset: Asset, folder: Path, report: Callable[[float], None]
+) -> tuple[Splitter, SoundSplitter | None]:
+    """What splits the file, which is rewritten first if no segment can carry its codecs; and what splits its sound."""
     # The link to the original and what is made of it are kept apart: no name may lead to the original for writing.
     source, work = folder / "source", folder / "work"
     source.mkdir()
@@ -70,37 +67,49 @@ def _prepare(original: Path, asset: Asset, folder: Path, report: Callable[[float
     path = source / asset.name.rsplit("/", 1)[-1]  # the asset's own name, for messages and for FFmpeg's guess
     path.symlink_to(original.absolute())
     scanned = scan(path)
+    sound = _sound_of(path, scanned)
     if not needs_rewrite(scanned):
-        return Splitter(path, scanned, work)
+        return Splitter(path, scanned, work), sound
     target = work / "rewritten.mp4"
     transcoded_from = rewrite(path, scanned, target, lambda done: report(done * REWRITE_SHARE))
-    return Splitter(target, scan(target), work, transcoded_from)
+    return Splitter(target, scan(target), work, transcoded_from), sound
+
+
+def _sound_of(path: Path, scanned: Scan) -> SoundSplitter | None:
+    """What splits the sound, as it is in the original; None where there is none."""
+    if scanned.audio_codec is None:
+        return None
+    index = scanned.index
+    begin = int(index.pts[0]) * Fraction(*index.header.time_base)
+    return SoundSplitter(partial(open_media, path), path.name, VideoTime(begin, index.timeline.end))
 
 
 async def _store_segments(chunks: ChunkSet, splitter: Splitter, report: Callable[[float], None]) -> None:
-    segments, extension = splitter.segments(), EXTENSIONS[splitter.container]
-    stored = 0
-
-    async def store(path: Path, digest: str) -> None:
-        nonlocal stored
-        await chunks.store(path, digest, extension)
-        stored += 1
-        report(stored / splitter.count)
-
-    async with TaskPool(AT_ONCE) as pool:
-        while (segment := await to_thread.run_sync(next, segments, None)) is not None:
-            await pool.start(partial(store, segment.path, segment.digest.hex()))
+    extension = EXTENSIONS[splitter.container]
+    await chunks.store_all(
+        splitter.segments(), lambda segment: segment.path, extension, lambda stored: report(stored / splitter.count)
+    )
     if splitter.init:
         await chunks.store(splitter.init, sha256(splitter.init).hexdigest(), "mp4")
 
 
-async def _store_description(storage: Storage, asset: Asset, splitter: Splitter, chunks: ChunkSet) -> None:
+async def _store_sound(storage: Storage, asset: Asset, sound: SoundSplitter | None, folder: Path) -> list[str]:
+    """The playlist of a video's sound, by itself, so that it can be had without the pictures."""
+    if sound is None:
+        return []
+    try:
+        return [await store_sound(storage, asset, sound, folder)]
+    except MediaError as error:
+        log.warning("%s (%s): its sound is not stored by itself: %s", asset.name, asset.id, error)
+        return []
+
+
+async def _store_description(
+    storage: Storage, asset: Asset, splitter: Splitter, chunks: ChunkSet, sound: list[str]
+) -> None:
     """The playlist, the index, and last the sidecar."""
     index: FrameIndex = splitter.index
-    playlist = render_playlist(splitter.playlist(chunks.key)).encode()
-    stream = sha256(playlist).hexdigest()[:16]
-    async with chunk_gate(storage.scratch):  # an old one that nothing named until now may be about to be deleted
-        await storage.write(asset.key(f"stream/{stream}.m3u8"), playlist)
+    stream = await store_playlist(storage, asset, splitter.playlist(chunks.key))
     await storage.write(asset.key("frames.npz"), index.to_bytes())
     width, height = index.display_size
     await update_meta(
@@ -117,7 +126,7 @@ async def _store_description(storage: Storage, asset: Asset, splitter: Splitter,
         codec=index.header.transcoded_from or index.header.codec,
         rotation=index.header.rotation,
         has_audio=index.header.has_audio,
-        streams=[stream],
+        streams=[stream, *sound],
         index="frames.npz",
         error=None,
     )

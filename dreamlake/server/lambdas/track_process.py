@@ -6,30 +6,24 @@ the track is ready, comes last.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 
 from anyio import to_thread
 from msgspec import UNSET
 
 from dreamlake.core.kinds import LABEL_TRACK
-from dreamlake.core.playlist import render_playlist
 from dreamlake.core.wire import TrackMeta
 from dreamlake.media.tracksplit import TrackChunk, TrackSplitter
-from dreamlake.server.chunks import ChunkSet
-from dreamlake.server.gate import chunk_gate
+from dreamlake.server.chunks import AT_ONCE, ChunkSet
+from dreamlake.server.lambdas.outputs import store_playlist, working_folder
 from dreamlake.server.sidecar import Asset, read_meta, update_meta
 from dreamlake.server.storage import Storage
 from dreamlake.server.taskpool import TaskPool
 
 __all__ = ["track_process"]
-
-AT_ONCE = 4  # chunks that are stored while the next one is cut
 
 
 async def track_process(storage: Storage, asset: Asset, report: Callable[[float], None]) -> None:
@@ -43,22 +37,14 @@ async def track_process(storage: Storage, asset: Asset, report: Callable[[float]
     Raises:
         MediaError: the file is not a track of its kind.
     """
-    await to_thread.run_sync(_sweep, storage, asset)
     before = await read_meta(storage, asset)
     skip_bad = isinstance(before, TrackMeta) and before.skip_bad_lines is True
-    with tempfile.TemporaryDirectory(prefix=f"{asset.id}-", dir=storage.scratch) as folder:
-        async with storage.local_file(asset.staging) as path:
-            splitter = TrackSplitter(path, asset.kind_info, asset.filename, Path(folder), skip_bad=skip_bad)
-            chunks = ChunkSet(storage)
-            await _store_chunks(chunks, splitter, report)
-            await chunks.check()
-            await _store_description(storage, asset, splitter, chunks, skip_bad=skip_bad)
-
-
-def _sweep(storage: Storage, asset: Asset) -> None:
-    """Remove what a worker that was killed has left of the same job."""
-    for abandoned in storage.scratch.glob(f"{asset.id}-*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
+    async with working_folder(storage, asset) as folder, storage.local_file(asset.staging) as path:
+        splitter = TrackSplitter(path, asset.kind_info, asset.filename, folder, skip_bad=skip_bad)
+        chunks = ChunkSet(storage)
+        await _store_chunks(chunks, splitter, report)
+        await chunks.check()
+        await _store_description(storage, asset, splitter, chunks, skip_bad=skip_bad)
 
 
 async def _store_chunks(chunks: ChunkSet, splitter: TrackSplitter, report: Callable[[float], None]) -> None:
@@ -82,12 +68,8 @@ async def _store_description(
     storage: Storage, asset: Asset, splitter: TrackSplitter, chunks: ChunkSet, *, skip_bad: bool
 ) -> None:
     """The playlists, and last the sidecar."""
-    streams = []
-    for playlist in splitter.playlists(lambda digest: chunks.key(digest, splitter.extension)):
-        text = render_playlist(playlist).encode()
-        streams.append(sha256(text).hexdigest()[:16])
-        async with chunk_gate(storage.scratch):  # an old one that nothing named until now may be about to be deleted
-            await storage.write(asset.key(f"stream/{streams[-1]}.m3u8"), text)
+    playlists = splitter.playlists(lambda digest: chunks.key(digest, splitter.extension))
+    streams = [await store_playlist(storage, asset, playlist) for playlist in playlists]
     summary = splitter.summary
     await update_meta(
         storage,
