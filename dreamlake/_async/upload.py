@@ -17,7 +17,7 @@ from dreamlake._async.localfile import AsyncLocalFile, Report, changed, check_fi
 from dreamlake._async.manifest import AsyncManifest, Entry
 from dreamlake._async.sound import AsyncLakeSound
 from dreamlake._async.sources import AsyncLakeSource
-from dreamlake._async.track import track_of
+from dreamlake._async.track import AsyncTrack, track_of
 from dreamlake._async.transfer import AsyncTransfer
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake

@@ -18,7 +18,7 @@ from dreamlake._sync.localfile import LocalFile, Report, changed, check_file, id
 from dreamlake._sync.manifest import Entry, Manifest
 from dreamlake._sync.sound import LakeSound
 from dreamlake._sync.sources import LakeSource
-from dreamlake._sync.track import track_of
+from dreamlake._sync.track import Track, track_of
 from dreamlake._sync.transfer import Transfer
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake
