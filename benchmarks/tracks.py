@@ -41,7 +41,7 @@ def measure(bench: Bench) -> list[Row]:
         contender(PLAIN, partial(_plain, path, folder)),
         contender(PARSED, partial(_parsed, path)),
     ]
-    seconds = interleave(contenders, bench.pick(5, 1))
+    seconds = interleave(contenders, bench.pick(3, 1))
     cut = [
         compare("cut a label track into windows", ENTRIES, count, seconds, OURS, PLAIN, goal=3),
         compare("cut a label track into windows", ENTRIES, count, seconds, OURS, PARSED),

@@ -251,7 +251,8 @@ async def _check_content(path: Path, kind: Kind, before: os.stat_result, *, skip
     from dreamlake.media.check import check_content
 
     try:
-        await offload(partial(check_content, path, kind, skip_bad_lines=skip_bad_lines))
+        options = {"skip_bad_lines": True} if skip_bad_lines else {}
+        await offload(partial(check_content, path, kind, **options))
     except SourceError:
         if not await offload(partial(_is_as_it_was, path, before)):
             raise changed(path, "changed") from None  # which is why it could not be read

@@ -252,7 +252,8 @@ def _check_content(path: Path, kind: Kind, before: os.stat_result, *, skip_bad_l
     from dreamlake.media.check import check_content
 
     try:
-        offload(partial(check_content, path, kind, skip_bad_lines=skip_bad_lines))
+        options = {"skip_bad_lines": True} if skip_bad_lines else {}
+        offload(partial(check_content, path, kind, **options))
     except SourceError:
         if not offload(partial(_is_as_it_was, path, before)):
             raise changed(path, "changed") from None  # which is why it could not be read

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -311,15 +311,19 @@ def _in_order(records: Sequence[_Record], folder: Path) -> Iterator[bytes]:
     if ordered:
         yield from _cut(pieces, CHUNK_BYTES)
         return
+    blocks = map(_sorted, _cut(pieces, MEMORY))
+    first, second = next(blocks), next(blocks, None)
+    if second is None:
+        yield from _cut(iter([first]), CHUNK_BYTES)
+        return
     with tempfile.TemporaryFile(dir=folder) as scratch:
         bounds = [0]
-        for block in _cut(pieces, MEMORY):
-            scratch.write(_sorted(block))
+        for block in chain([first, second], blocks):
+            scratch.write(block)
             bounds.append(scratch.tell())
         scratch.flush()
         runs = [_pieces(scratch.fileno(), start, stop) for start, stop in pairwise(bounds)]
-        merged = runs[0] if len(runs) == 1 else heapq.merge(*map(_one_by_one, runs), key=_time_of)
-        yield from _cut(merged, CHUNK_BYTES)
+        yield from _cut(heapq.merge(*map(_one_by_one, runs), key=_time_of), CHUNK_BYTES)
 
 
 def _cut(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:

@@ -91,8 +91,8 @@ async def test_what_is_no_uri(name: str) -> None:
 
 
 async def test_other_kinds_say_so() -> None:
-    with pytest.raises(UsageError, match="text track"):
-        await adl.load("tt-0000000000000001")
+    with pytest.raises(UsageError, match="an audio recording"):
+        await adl.load("a-0000000000000001")
 
 
 async def test_missing_and_unreadable_files(tmp_path: Path) -> None:

@@ -92,8 +92,8 @@ def test_what_is_no_uri(name: str) -> None:
 
 
 def test_other_kinds_say_so() -> None:
-    with pytest.raises(UsageError, match="text track"):
-        dl.load("tt-0000000000000001")
+    with pytest.raises(UsageError, match="an audio recording"):
+        dl.load("a-0000000000000001")
 
 
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:

@@ -70,10 +70,18 @@ assert len(fronts) == 1 and fronts[0] == video
 assert (left.name, left.id) == ("/2026/04/run-042/camera/front/run01.mp4", video.id)
 """
 
+TRACKS = f"""{UPLOAD}
+from pathlib import Path
+Path("./detections.jsonl").write_text('{{"ts": 1.5, "dt": 1.0, "label": "cup"}}\\n')
+clip = video[1.0:2.0]
+describe = lambda image: f"{{image.width}} pixels wide"
+"""
+
 # What each piece of the README's code needs before it and after it. It is found by a word of its own.
 PIECES = {
     "dl.load_video(video.id)": ("", ""),
     "clip.chunk(": (f"{UPLOAD}clip = video[10.0:20.0]\n", "assert batch.shape[1:] == (5, 272, 640, 3)\n"),
+    "dl.text_track(": (TRACKS, "assert len(track) == len(video.chunk(2.0)) == len(dl.load(track.id))\n"),
     "DataLoader(": (
         f"{UPLOAD}from torch.utils.data import DataLoader\nclips = video.chunk(0.200)\n",
         "assert next(iter(loader)).shape == (8, 5, 272, 640, 3)\n",
