@@ -421,8 +421,8 @@ class _Writer:
         offset = len(data) - len(payload)
         if data[offset - 4 :] != b"mdat" + payload:  # the muxer made something else of them
             raise _NotLikeThis
+        self._note(pieces)
         for piece in pieces:
-            self._note(piece.samples, piece.start)
             self.sizes.append(len(piece.data))
             self.starts.append(piece.start)
             self.counts.append(len(piece.samples))
@@ -501,19 +501,29 @@ class _Writer:
         self.init = init
         return data
 
-    def _note(self, samples: Samples, start: int) -> None:
-        if not len(samples):
+    def _note(self, pieces: list[_Piece]) -> None:
+        """What is drawn of the samples, and how many bits they use."""
+        waiting: list[Samples] = []
+        for piece in pieces:
+            if len(piece.samples):
+                if self._heard is not None and piece.start > self._heard:
+                    self._draw(waiting)
+                    waiting = []
+                    self._peaks.silence(piece.start - self._heard, piece.samples)
+                self._heard = piece.start + len(piece.samples)
+                waiting.append(piece.samples)
+        self._draw(waiting)
+
+    def _draw(self, pieces: list[Samples]) -> None:
+        if not pieces:
             return
-        if self._heard is not None and start > self._heard:
-            self._peaks.silence(start - self._heard, samples.shape[1])
-        self._heard = start + len(samples)
+        samples = np.concatenate(pieces)
         self._peaks.add(samples)
+        bits = 8 * samples.itemsize
         if samples.dtype.kind == "i":
             used = int(np.bitwise_or.reduce(samples, axis=None))
-            trailing = (used & -used).bit_length() - 1 if used else 8 * samples.dtype.itemsize
-            self._bits = max(self._bits, 8 * samples.dtype.itemsize - trailing)
-        else:
-            self._bits = 8 * samples.dtype.itemsize
+            bits -= (used & -used).bit_length() - 1 if used else bits
+        self._bits = max(self._bits, bits)
 
     def index(self, video: VideoTime | None) -> SampleIndex:
         """All of it."""
@@ -567,10 +577,11 @@ def _difference(found: Samples, wanted: Samples) -> tuple[float, int]:
     if not len(wanted):
         return 0.0, len(found)
     best = (np.inf, 0)
+    bits = f"i{wanted.itemsize}"  # so that what is no number is equal to itself as well
     # What is left out is nearly always at one end.
     for skip in dict.fromkeys((0, extra, *range(extra))):
         part = found[skip : skip + len(wanted)]
-        if np.array_equal(part, wanted, equal_nan=part.dtype.kind == "f"):
+        if np.array_equal(part.view(bits), wanted.view(bits)):
             return 0.0, skip
         if skip in (0, extra):
             best = min(best, (float(np.abs(part.astype(np.float64) - wanted).max()) or np.inf, skip))
