@@ -135,7 +135,7 @@ class SoundSplitter:
                 pieces, held, size = [], 0, 0
             pieces.append(piece)
             held, size = held + len(piece.samples), size + len(piece.data)
-        if not pieces or (not any(len(piece.samples) for piece in pieces) and not sum(writer.counts)):
+        if not any(len(piece.samples) for piece in pieces) and not any(writer.counts):
             raise MediaError(f"{self._name}: its sound cannot be decoded")
         yield writer.close(pieces, last=True)
 
@@ -444,11 +444,10 @@ class _Writer:
         tried: list[tuple[float, int, list[int]]] = []
         alone = self._track.codec.startswith(INDEPENDENT) or not self._before
         for lead in (0.0,) if alone else tuple(self._leads):
-            before = 0
-            while before < len(self._before) and sum(p.raw for p in self._before[-before:]) * (before > 0) < (
-                lead * self._sound.rate
-            ):
+            before = samples = 0
+            while before < len(self._before) and samples < lead * self._sound.rate:
                 before += 1
+                samples += self._before[-before].raw
             error, skips = self._compare(self._before[len(self._before) - before :], pieces, last=last)
             if not error:
                 return before, skips, True
@@ -456,7 +455,7 @@ class _Writer:
         least = min(error for error, _, _ in tried)
         error, before, skips = next(attempt for attempt in tried if attempt[0] <= 2 * least)
         # The noise that AAC has a decoder make up (PNS) depends on how much was made up before: it never is the same.
-        if alone or error > (np.inf if self._track.codec == "aac" else CLOSE) or error == np.inf:
+        if alone or not error < (np.inf if self._track.codec == "aac" else CLOSE):
             raise _NotLikeThis
         self._leads = [self._leads[tried.index((error, before, skips))]]
         return before, skips, False
