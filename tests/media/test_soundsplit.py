@@ -21,7 +21,8 @@ from dreamlake.core.sampleindex import SampleIndex
 from dreamlake.errors import IntegrityError, MediaError
 from dreamlake.media.audio import open_audio
 from dreamlake.media.sound import StoredSound, converted, decode_run
-from dreamlake.media.soundsplit import SoundSplitter, VideoTime
+from dreamlake.media.soundpieces import VideoTime
+from dreamlake.media.soundsplit import SoundSplitter
 from tests.sounds import SOUNDS, Sound, plain_sound
 
 
