@@ -13,7 +13,8 @@ from dreamlake.media import diskcache
 from dreamlake.media.container import open_media
 from dreamlake.media.files import MediaFile
 from dreamlake.media.scancache import scan_once
-from dreamlake.media.soundsplit import SoundChunk, SoundSplitter, VideoTime
+from dreamlake.media.soundpieces import VideoTime
+from dreamlake.media.soundsplit import SoundChunk, SoundSplitter
 
 __all__ = ["cut_sound", "sound_chunk"]
 

@@ -23,44 +23,61 @@ class PeakFinder:
         self._step = FIRST
         self._done: list[NDArray[np.float32]] = []
         self._count = 0
-        self._rest: NDArray[Any] | None = None
+        self._rest: NDArray[Any] | None = None  # fewer than a peak stands for
+        self._half: NDArray[np.float32] | None = None  # a peak whose neighbour was not there when they became one
 
     def add(self, samples: NDArray[Any]) -> None:
         """The next samples, (N, C)."""
-        sound = converted(samples, "float32")
         if self._rest is not None and len(self._rest):
-            sound = np.concatenate([self._rest, sound])
-        whole = len(sound) // self._step * self._step
-        if whole:
-            blocks = sound[:whole].reshape(-1, self._step, sound.shape[1])
-            self._done.append(np.stack([blocks.min(axis=1), blocks.max(axis=1)], axis=-1))
-            self._count += len(blocks)
-        self._rest = sound[whole:]
+            samples = np.concatenate([self._rest, samples])
+        if self._half is not None and len(samples) >= self._step // 2:
+            half = self._step // 2
+            self._keep(_pairs(np.concatenate([self._half, _blocks(samples[:half], half)])))
+            self._half, samples = None, samples[half:]
+        if self._half is None and (whole := len(samples) // self._step * self._step):
+            self._keep(_blocks(samples[:whole], self._step))
+            samples = samples[whole:]
+        self._rest = samples.copy()
         if self._count > MOST:
             self._halve()
 
-    def silence(self, count: int, channels: int) -> None:
-        """Samples that are missing."""
+    def silence(self, count: int, like: NDArray[Any]) -> None:
+        """Samples that are missing before others."""
         for begin in range(0, count, PIECE):
-            self.add(np.zeros((min(PIECE, count - begin), channels), np.float32))
+            self.add(np.zeros((min(PIECE, count - begin), like.shape[1]), like.dtype))
 
     def finish(self) -> tuple[NDArray[np.float16], int]:
         """(B, C, 2) the least and greatest of each, and for how many samples each of them stands."""
+        last = [] if self._half is None else [self._half]
         if self._rest is not None and len(self._rest):
-            self._done.append(np.stack([self._rest.min(axis=0), self._rest.max(axis=0)], axis=-1)[None])
+            last.append(_blocks(self._rest, len(self._rest)))
+        if last:
+            joint = np.concatenate(last)
+            self._keep(_pairs(np.concatenate([joint, joint])[:2] if len(joint) == 1 else joint))
         with np.errstate(over="ignore"):  # what float16 cannot hold is infinite in a drawing as well
             return np.concatenate(self._done).astype(np.float16), self._step
 
+    def _keep(self, peaks: NDArray[np.float32]) -> None:
+        self._done.append(peaks)
+        self._count += len(peaks)
+
     def _halve(self) -> None:
         peaks = np.concatenate(self._done)
-        pairs = len(peaks) // 2 * 2
-        low, high = peaks[:pairs, :, 0], peaks[:pairs, :, 1]
-        halved = np.stack([np.minimum(low[::2], low[1::2]), np.maximum(high[::2], high[1::2])], axis=-1)
+        if len(peaks) % 2:
+            self._half, peaks = peaks[-1:], peaks[:-1]
+        halved = _pairs(peaks)
         self._step *= 2
         self._done, self._count = [halved], len(halved)
-        if pairs < len(peaks):
-            # The odd one goes back, as two samples that have its peaks, to the rest that it belongs with.
-            odd = peaks[pairs]
-            lead = np.repeat(odd[:, :1].T, self._step // 2, axis=0)
-            lead[0] = odd[:, 1]
-            self._rest = lead if self._rest is None else np.concatenate([lead, self._rest])
+
+
+def _blocks(samples: NDArray[Any], step: int) -> NDArray[np.float32]:
+    """(B, C, 2) the peaks of so many samples each."""
+    # Channel by channel, because neighbours in memory are compared many at a time.
+    blocks = np.ascontiguousarray(samples.T).reshape(samples.shape[1], -1, step)
+    return converted(np.stack([blocks.min(axis=2).T, blocks.max(axis=2).T], axis=-1), np.float32)
+
+
+def _pairs(peaks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Two neighbours as one; there is an even number of them."""
+    low, high = peaks[..., 0], peaks[..., 1]
+    return np.stack([np.minimum(low[::2], low[1::2]), np.maximum(high[::2], high[1::2])], axis=-1)

@@ -108,8 +108,9 @@ def samples_of(frame: AudioFrame) -> Samples:
     channels, count = frame.layout.nb_channels, frame.samples
     if frame.format.is_planar:
         # PyAV's own to_ndarray takes what lies behind the planes for more of them where there are more than 8.
-        planes = frame.planes[:channels]
-        found = np.stack([np.frombuffer(cast("Any", plane), dtype, count) for plane in planes], axis=1)
+        found = np.empty((count, channels), dtype)
+        for channel, plane in enumerate(frame.planes[:channels]):
+            found[:, channel] = np.frombuffer(cast("Any", plane), dtype, count)
     else:
         found = np.frombuffer(cast("Any", frame.planes[0]), dtype, count * channels).reshape(-1, channels).copy()
     return (found.astype(np.int16) - 128) << 8 if form.startswith("u8") else found

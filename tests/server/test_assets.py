@@ -22,7 +22,7 @@ COMMON = {
     "id", "owner", "project", "name", "status", "error", "progress", "hash", "sha256", "size", "createdAt", "updatedAt"
 }  # fmt: skip
 OWN = {
-    AUDIO: {"duration", "sampleRate", "channels", "codec", "streams"},
+    AUDIO: {"duration", "sampleRate", "channels", "codec", "samples", "streams", "index"},
     IMAGE: {"width", "height", "format"},
     LABEL_TRACK: {
         "format", "entryCount", "startTime", "endTime", "startFrame", "endFrame", "fields", "streams"
@@ -164,7 +164,8 @@ async def test_sound_is_processed(lake_client: Client, tmp_path: Path) -> None:
         made = await asyncio.to_thread(make_sound, tmp_path / f"a{extension}", seconds=0.5, layout="stereo")
         meta = await lake_client.ready(f"/mic{extension}", made.read_bytes(), AUDIO)
         assert (meta["duration"], meta["sampleRate"], meta["channels"], meta["codec"]) == (0.5, 48_000, 2, codec)
-        assert (meta["streams"], meta["error"]) == ([], None)
+        assert (meta["samples"], meta["index"], meta["error"]) == (24_000, "samples.npz", None)
+        assert len(meta["streams"]) == 1
 
 
 @on_sqlite

@@ -20,7 +20,8 @@ from dreamlake.core.frameindex import FrameIndex
 from dreamlake.errors import MediaError
 from dreamlake.media.container import open_media
 from dreamlake.media.scan import Scan, scan
-from dreamlake.media.soundsplit import SoundSplitter, VideoTime
+from dreamlake.media.soundpieces import VideoTime
+from dreamlake.media.soundsplit import SoundSplitter
 from dreamlake.media.split import EXTENSIONS, Splitter
 from dreamlake.media.transcode import needs_rewrite, rewrite
 from dreamlake.server.chunks import ChunkSet
