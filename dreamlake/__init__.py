@@ -10,6 +10,8 @@ This is the blocking API; ``import dreamlake.aio as adl`` has the same names to 
 
 from dreamlake._sync import (
     Asset,
+    SearchResult,
+    VectorIndex,
     Video,
     VideoArray,
     close,
@@ -22,6 +24,8 @@ from dreamlake._sync import (
     move,
     upload,
     upload_many,
+    vec_index,
+    vec_indexes,
 )
 from dreamlake.config import connect
 from dreamlake.core.entries import Entry
@@ -37,9 +41,11 @@ __all__ = [
     "DreamlakeError",
     "Entry",
     "Prefix",
+    "SearchResult",
     "UploadEvent",
     "UploadReport",
     "UploadResult",
+    "VectorIndex",
     "Video",
     "VideoArray",
     "close",
@@ -53,6 +59,8 @@ __all__ = [
     "move",
     "upload",
     "upload_many",
+    "vec_index",
+    "vec_indexes",
 ]
 
 for _name in __all__:  # tracebacks and help() show where users find a thing, not where it is written

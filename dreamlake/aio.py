@@ -8,6 +8,8 @@
 
 from dreamlake._async import (
     AsyncAsset,
+    AsyncSearchResult,
+    AsyncVectorIndex,
     AsyncVideo,
     AsyncVideoArray,
     close,
@@ -20,6 +22,8 @@ from dreamlake._async import (
     move,
     upload,
     upload_many,
+    vec_index,
+    vec_indexes,
 )
 from dreamlake.config import connect
 from dreamlake.core.entries import Entry
@@ -30,6 +34,8 @@ from dreamlake.errors import DreamlakeError
 
 __all__ = [
     "AsyncAsset",
+    "AsyncSearchResult",
+    "AsyncVectorIndex",
     "AsyncVideo",
     "AsyncVideoArray",
     "DreamlakeError",
@@ -49,10 +55,13 @@ __all__ = [
     "move",
     "upload",
     "upload_many",
+    "vec_index",
+    "vec_indexes",
 ]
 
 for _definition in (
-    AsyncAsset, AsyncVideo, AsyncVideoArray, close, delete, download, find, load, load_video, ls, move, upload,
+    AsyncAsset, AsyncSearchResult, AsyncVectorIndex, AsyncVideo, AsyncVideoArray, vec_index, vec_indexes,
+    close, delete, download, find, load, load_video, ls, move, upload,
     upload_many,
 ):  # fmt: skip
     _definition.__module__ = __name__

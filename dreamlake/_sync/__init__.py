@@ -5,12 +5,14 @@ from dreamlake._sync.api import close, load, load_video
 from dreamlake._sync.asset import Asset
 from dreamlake._sync.catalog import delete, find, ls, move
 from dreamlake._sync.download import download
+from dreamlake._sync.searchresult import SearchResult
 from dreamlake._sync.upload import upload
 from dreamlake._sync.uploadmany import upload_many
+from dreamlake._sync.vectors import VectorIndex, vec_index, vec_indexes
 from dreamlake._sync.video import Video
 from dreamlake._sync.videoarray import VideoArray
 
 __all__ = [
-    "Asset", "Video", "VideoArray", "close", "delete", "download", "find", "load", "load_video", "ls",
-    "move", "upload", "upload_many",
+    "Asset", "SearchResult", "VectorIndex", "Video", "VideoArray", "close", "delete",
+    "download", "find", "load", "load_video", "ls", "move", "upload", "upload_many", "vec_index", "vec_indexes",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from dreamlake._sync._runtime import close_clients, offload
 from dreamlake._sync.asset import meant_in_lake
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.sources import FileSource, LakeSource, Source
+from dreamlake._sync.vectors import flush_all
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
@@ -102,7 +103,11 @@ def load(source: str) -> Video:
 
 
 def close() -> None:
-    """Close connections and embedded lakes; the next call opens them again. Nothing need be closed at exit."""
+    """Close connections and embedded lakes; the next call opens them again. Nothing need be closed at exit.
+
+    What was added to vector indexes is committed before that.
+    """
+    flush_all()
     close_clients()
     offload(close_connections)
     try:

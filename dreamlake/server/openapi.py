@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 
-from dreamlake.core import wire, wirecatalog
+from dreamlake.core import wire, wirecatalog, wirevectors
 
 __all__ = ["describe"]
 
@@ -32,7 +32,7 @@ def describe(app: Litestar) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     known = {
         name: kind
-        for module in (wire, wirecatalog)
+        for module in (wire, wirecatalog, wirevectors)
         for name in module.__all__
         if isinstance(kind := getattr(module, name), type)
     }
