@@ -329,14 +329,12 @@ class AsyncVectorIndex:
         if self._encoder is not None and self._seen is None:
             await self._fetch()  # whose vectors they are
         vector, text = await self._asked(query)
-        if vector is not None:
-            one = await offload(partial(as_vector, vector, self._dim))
-            vector = one.astype(float).tolist()
-        body = SearchVectors(vector=vector, text=text, limit=limit, where=condition, exact=exact)
+        numbers = None if vector is None else vector.astype(float).tolist()
+        body = SearchVectors(vector=numbers, text=text, limit=limit, where=condition, exact=exact)
         hits = await self._lake.search_rows(await self._owner(), self._place, self.name, body)
         return [AsyncSearchResult(self._lake, hit) for hit in hits]
 
-    async def _asked(self, query: Any) -> tuple[Any, str | None]:
+    async def _asked(self, query: Any) -> tuple[Vectors | None, str | None]:
         """The vector and the text that a query means."""
         encoder = self._encoder
         if isinstance(query, str):
@@ -344,16 +342,16 @@ class AsyncVectorIndex:
                 raise UsageError("an empty text finds nothing")
             if encoder is None or not hasattr(encoder, "encode_text"):
                 return None, query
-            return await offload(partial(encoder.encode_text, query)), query
+            return as_vector(await offload(partial(encoder.encode_text, query)), self._dim), query
         from PIL.Image import Image
 
         if not isinstance(query, AsyncVideo | Image):
-            return query, None
+            return as_vector(query, self._dim), None
         if encoder is None or not hasattr(encoder, "encode_image"):
             what = "a video" if isinstance(query, AsyncVideo) else "an image"
             raise UsageError(f"{what} is searched for through an encoder: vec_index({self.name!r}, encoder=…)")
         image = await query.thumbnail if isinstance(query, AsyncVideo) else query
-        return await offload(partial(encoder.encode_image, image)), None
+        return as_vector(await offload(partial(encoder.encode_image, image)), self._dim), None
 
     async def to_arrow(self) -> pa.Table:
         """All rows as a table of Arrow, as they are at one moment.

@@ -330,14 +330,12 @@ class VectorIndex:
         if self._encoder is not None and self._seen is None:
             self._fetch()  # whose vectors they are
         vector, text = self._asked(query)
-        if vector is not None:
-            one = offload(partial(as_vector, vector, self._dim))
-            vector = one.astype(float).tolist()
-        body = SearchVectors(vector=vector, text=text, limit=limit, where=condition, exact=exact)
+        numbers = None if vector is None else vector.astype(float).tolist()
+        body = SearchVectors(vector=numbers, text=text, limit=limit, where=condition, exact=exact)
         hits = self._lake.search_rows(self._owner(), self._place, self.name, body)
         return [SearchResult(self._lake, hit) for hit in hits]
 
-    def _asked(self, query: Any) -> tuple[Any, str | None]:
+    def _asked(self, query: Any) -> tuple[Vectors | None, str | None]:
         """The vector and the text that a query means."""
         encoder = self._encoder
         if isinstance(query, str):
@@ -345,16 +343,16 @@ class VectorIndex:
                 raise UsageError("an empty text finds nothing")
             if encoder is None or not hasattr(encoder, "encode_text"):
                 return None, query
-            return offload(partial(encoder.encode_text, query)), query
+            return as_vector(offload(partial(encoder.encode_text, query)), self._dim), query
         from PIL.Image import Image
 
         if not isinstance(query, Video | Image):
-            return query, None
+            return as_vector(query, self._dim), None
         if encoder is None or not hasattr(encoder, "encode_image"):
             what = "a video" if isinstance(query, Video) else "an image"
             raise UsageError(f"{what} is searched for through an encoder: vec_index({self.name!r}, encoder=…)")
         image = query.thumbnail if isinstance(query, Video) else query
-        return offload(partial(encoder.encode_image, image)), None
+        return as_vector(offload(partial(encoder.encode_image, image)), self._dim), None
 
     def to_arrow(self) -> pa.Table:
         """All rows as a table of Arrow, as they are at one moment.

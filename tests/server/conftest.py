@@ -24,6 +24,7 @@ ON_BOTH_DATABASES = {
     "test_orphans",
     "test_registration",
     "test_uploads",
+    "test_vectors",
 }
 
 

@@ -74,7 +74,7 @@ def read_body(body: bytes) -> pa.Table:
         raise UsageError(f"the body is not an Arrow IPC stream of rows: {str(error)[:200]}") from None
     if not table.num_rows:
         raise UsageError("there is no row in the body")
-    for field in table.schema:
+    for field in wire_schema(dim):
         if not field.nullable and table[field.name].null_count:
             raise UsageError(f"{field.name} is missing in a row")
     table = table.combine_chunks()
