@@ -399,31 +399,29 @@ class Background:
         """Have it called: within the time that was said, or at once."""
         loop = asyncio.get_running_loop()
         if self._now is None or self._loop is not loop:
-            self._loop, self._now = loop, asyncio.Event()
-            task = loop.create_task(self._run(self._now))
-            _asked[self] = task  # loops forget tasks that nobody knows
+            event = asyncio.Event()
+
+            async def run() -> None:
+                mine = asyncio.current_task()
+                try:
+                    with anyio.move_on_after(self._seconds):
+                        await event.wait()
+                    self._now = None  # whoever asks from here on wants another call
+                    await self._fn()
+                except asyncio.CancelledError:
+                    self._now = None
+                    await self._fn()  # the loop ends: now or never
+                    raise
+                finally:
+                    if _asked.get(self) is mine:
+                        del _asked[self]
+
+            self._loop, self._now = loop, event
+            _asked[self] = loop.create_task(run())  # loops forget tasks that nobody knows
             atexit.unregister(_finish)
             atexit.register(_finish)  # anew, so that it comes before the end of a lake that was opened meanwhile
         if now:
             self._now.set()
-
-    async def _run(self, now: asyncio.Event) -> None:
-        mine = asyncio.current_task()
-        try:
-            with anyio.move_on_after(self._seconds):
-                await now.wait()
-            self._now = None  # whoever asks from here on wants another call
-            await self._fn()
-        except asyncio.CancelledError:
-            self._now = None
-            await self._fn()  # the loop ends: now or never
-            raise
-        finally:
-            if _asked.get(self) is mine:
-                del _asked[self]
-
-    async def _last(self) -> None:
-        await self._fn()
 
 
 _asked: dict[Background, asyncio.Task[None]] = {}
@@ -431,8 +429,12 @@ _asked: dict[Background, asyncio.Task[None]] = {}
 
 def _finish() -> None:
     """Make the calls that their loops have not made: they were stopped, and neither cancelled nor closed."""
+
+    async def call(one: Background) -> None:
+        await one._fn()
+
     for one in list(_asked):
-        asyncio.run(one._last())
+        asyncio.run(call(one))
 
 
 os.register_at_fork(after_in_child=_asked.clear)

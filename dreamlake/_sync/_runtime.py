@@ -298,22 +298,23 @@ class Background:
                 _asked[self] = event
                 atexit.unregister(_finish)
                 atexit.register(_finish)  # anew, so that it comes before the end of a lake that was opened meanwhile
+
+        def run() -> None:
+            event.wait(self._seconds)
+            with _asked_lock:
+                self._now = None  # whoever asks from here on wants another call
+            try:
+                self._fn()
+            finally:
+                with _asked_lock:
+                    if _asked.get(self) is event:
+                        del _asked[self]
+
         if now:
             event.set()
         if begun:
-            run = partial(copy_context().run, self._run, event)
-            threading.Thread(target=run, name="dreamlake-background", daemon=True).start()
-
-    def _run(self, now: threading.Event) -> None:
-        now.wait(self._seconds)
-        with _asked_lock:
-            self._now = None  # whoever asks from here on wants another call
-        try:
-            self._fn()
-        finally:
-            with _asked_lock:
-                if _asked.get(self) is now:
-                    del _asked[self]
+            context = copy_context()
+            threading.Thread(target=lambda: context.run(run), name="dreamlake-background", daemon=True).start()
 
 
 _asked: dict[Background, threading.Event] = {}
