@@ -28,6 +28,7 @@ WORKS = {  # the name, and the module; its first line is the help
     "remote": "remote",
     "memory": "memory",
     "load": "load",
+    "vectors": "vectors",
 }
 WIDTH = 150
 
