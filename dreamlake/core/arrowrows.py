@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -151,11 +152,10 @@ def write_rows(rows: Sequence[Row]) -> bytes:
     arrays = [
         column if name == "vector" else pa.array(column, schema.field(name).type) for name, column in columns.items()
     ]
-    sink = pa.BufferOutputStream()
+    sink = io.BytesIO()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    body: bytes = sink.getvalue().to_pybytes()
-    return body
+    return sink.getvalue()
 
 
 def read_rows(body: bytes) -> pa.Table:
