@@ -78,8 +78,9 @@ def read_body(body: bytes) -> pa.Table:
         if not field.nullable and table[field.name].null_count:
             raise UsageError(f"{field.name} is missing in a row")
     table = table.combine_chunks()
-    vectors = matrix(table["vector"], dim)
-    check_vectors(vectors)
+    if any(chunk.flatten().null_count for chunk in table["vector"].chunks):
+        raise InvalidVectorError("a number is missing in a vector")
+    check_vectors(matrix(table["vector"], dim))
     _check_texts(pa, table)
     return table
 
@@ -133,6 +134,7 @@ def _check_texts(pa: Any, table: pa.Table) -> None:
             raise UsageError(f"{name} has {longest} bytes in one row, and at most {most} are taken")
     for text in table["id"].to_pylist():
         check_row_id(text)
+    extras(table["extra"].to_pylist())
     for name in ("st", "et"):
         if pa.compute.any(pa.compute.invert(pa.compute.is_finite(table[name]))).as_py():
             raise UsageError(f"{name} is not a finite number in one row")
