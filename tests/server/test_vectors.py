@@ -254,6 +254,10 @@ async def test_what_the_routes_answer(lake_client: Client) -> None:
     assert found[0]["matchedBy"] == ["vector"]
     for bad in ({}, {"vector": [1]}, {"vector": [0, 0]}, {"vector": []}, {"text": ""}, {"text": "x", "limit": 0}):
         assert (await http.post(f"{PLACE}/search", json=bad)).status_code == 400, bad
+    for bad in ({"vector": [1, 2, 3]}, {"vector": [0, 0]}, {"vector": [1e300, 1]}, {"extra": {"x": "y" * 20_000}}):
+        changed = await http.patch(f"{PLACE}/vectors", json={"id": found[0]["id"], **bad})
+        assert changed.status_code == 400, bad
+    assert (await http.patch(f"{PLACE}/vectors", json={"id": "nobody", "caption": ""})).status_code == 404
     rows = await http.get(f"{PLACE}/vectors")
     assert rows.headers["content-type"].startswith("application/vnd.apache.arrow.stream")
     assert pa.ipc.open_stream(rows.content).read_all().num_rows == 2

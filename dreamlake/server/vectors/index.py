@@ -19,7 +19,7 @@ from anyio import to_thread
 from numpy.typing import NDArray
 
 from dreamlake.core.arrowrows import arrow, wire_columns
-from dreamlake.core.vectors import Vectors
+from dreamlake.core.vectors import Vectors, as_vector
 from dreamlake.core.wirevectors import Updated, UpdateRow, Where
 from dreamlake.server.errors import Refused
 from dreamlake.server.taskpool import to_the_end
@@ -134,7 +134,7 @@ class Index:
     async def update(self, data: UpdateRow) -> Updated:
         """Change a row."""
         caption = None if data.caption is msgspec.UNSET else data.caption
-        vector = None if data.vector is msgspec.UNSET else np.asarray(data.vector, np.float32)
+        vector = None if data.vector is msgspec.UNSET else as_vector(data.vector, self.dim)
         extra = None if data.extra is msgspec.UNSET else data.extra
         async with self.lock():
             return await to_the_end(partial(self._update, data.id, caption, vector, extra))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from dreamlake.core.vectors import Vectors, check_vectors, fuse
+from dreamlake.core.vectors import Vectors, as_vector, fuse
 from dreamlake.core.wirevectors import Ann, Hit, Leg, SearchVectors
 from dreamlake.server.vectors.filters import condition
 from dreamlake.server.vectors.index import Index
@@ -32,7 +31,7 @@ async def search(index: Index, data: SearchVectors, ann: Ann | None, *, in_memor
         in_memory: whether they may be kept in memory for that.
     """
     said = condition(data.where)
-    vector = None if data.vector is None else check_vectors(np.asarray([data.vector], np.float32), index.dim)[0]
+    vector = None if data.vector is None else as_vector(data.vector, index.dim)
     both = vector is not None and data.text is not None
     limit = max(DEPTH * data.limit, LEAST) if both else data.limit
     legs: dict[Leg, Found] = {}
