@@ -30,6 +30,7 @@ WORKS = {  # the name, and the module; its first line is the help
     "memory": "memory",
     "load": "load",
     "tracks": "tracks",
+    "vectors": "vectors",
 }
 WIDTH = 150
 

@@ -13,7 +13,9 @@ from dreamlake._sync import (
     Audio,
     Image,
     LabelTrack,
+    SearchResult,
     TextTrack,
+    VectorIndex,
     Video,
     VideoArray,
     close,
@@ -28,6 +30,8 @@ from dreamlake._sync import (
     text_track,
     upload,
     upload_many,
+    vec_index,
+    vec_indexes,
 )
 from dreamlake.config import connect
 from dreamlake.core.entries import Entry
@@ -46,10 +50,12 @@ __all__ = [
     "Image",
     "LabelTrack",
     "Prefix",
+    "SearchResult",
     "TextTrack",
     "UploadEvent",
     "UploadReport",
     "UploadResult",
+    "VectorIndex",
     "Video",
     "VideoArray",
     "close",
@@ -65,6 +71,8 @@ __all__ = [
     "text_track",
     "upload",
     "upload_many",
+    "vec_index",
+    "vec_indexes",
 ]
 
 for _name in __all__:  # tracebacks and help() show where users find a thing, not where it is written

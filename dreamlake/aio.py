@@ -11,7 +11,9 @@ from dreamlake._async import (
     AsyncAudio,
     AsyncImage,
     AsyncLabelTrack,
+    AsyncSearchResult,
     AsyncTextTrack,
+    AsyncVectorIndex,
     AsyncVideo,
     AsyncVideoArray,
     close,
@@ -26,6 +28,8 @@ from dreamlake._async import (
     text_track,
     upload,
     upload_many,
+    vec_index,
+    vec_indexes,
 )
 from dreamlake.config import connect
 from dreamlake.core.entries import Entry
@@ -39,7 +43,9 @@ __all__ = [
     "AsyncAudio",
     "AsyncImage",
     "AsyncLabelTrack",
+    "AsyncSearchResult",
     "AsyncTextTrack",
+    "AsyncVectorIndex",
     "AsyncVideo",
     "AsyncVideoArray",
     "DreamlakeError",
@@ -61,10 +67,13 @@ __all__ = [
     "text_track",
     "upload",
     "upload_many",
+    "vec_index",
+    "vec_indexes",
 ]
 
 for _definition in (
-    AsyncAsset, AsyncAudio, AsyncImage, AsyncLabelTrack, AsyncTextTrack, AsyncVideo, AsyncVideoArray, close, delete,
-    download, find, label_track, load, load_video, ls, move, text_track, upload, upload_many,
+    AsyncAsset, AsyncAudio, AsyncImage, AsyncLabelTrack, AsyncSearchResult, AsyncTextTrack, AsyncVectorIndex,
+    AsyncVideo, AsyncVideoArray, close, delete, download, find, label_track, load, load_video, ls, move, text_track,
+    upload, upload_many, vec_index, vec_indexes,
 ):  # fmt: skip
     _definition.__module__ = __name__

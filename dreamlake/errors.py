@@ -6,7 +6,8 @@
     ├── UsageError (ValueError)           an argument that cannot mean anything
     │   ├── InvalidIdError                not a resource id, or of the wrong kind
     │   ├── InvalidKeyError               not an API key
-    │   └── InvalidTargetError            not a space, episode, path or URI
+    │   ├── InvalidTargetError            not a space, episode, path or URI
+    │   └── InvalidVectorError            not a vector, or none that this index takes
     ├── ConfigError                       the lake in use cannot be opened, or is not said rightly
     ├── FrameIndexError (IndexError)      a frame or a time outside of the clip
     ├── MissingExtraError (ImportError)   an optional part is not installed
@@ -44,6 +45,7 @@ __all__ = [
     "InvalidIdError",
     "InvalidKeyError",
     "InvalidTargetError",
+    "InvalidVectorError",
     "LakeError",
     "LakeUnreachableError",
     "MediaError",
@@ -79,6 +81,10 @@ class InvalidKeyError(UsageError):
 
 class InvalidTargetError(UsageError):
     """Text that is not a space, an episode, a path or a URI."""
+
+
+class InvalidVectorError(UsageError):
+    """Something that is no vector, or none that this index takes."""
 
 
 class ConfigError(DreamlakeError):

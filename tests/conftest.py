@@ -21,6 +21,7 @@ from dreamlake.config import connect
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
 from tests.clips import SMALL
+from tests.s3server import JuiceServer, S3Store
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -93,6 +94,29 @@ def lake(request: pytest.FixtureRequest, _home: Path) -> Iterator[str]:
     """The lake in use: the embedded one, then the served one. Its value says which."""
     if request.param == "served":
         connect(request.getfixturevalue("served"))
+    yield request.param
+    connect()
+
+
+@pytest.fixture(scope="session")
+def juicefs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    """An S3 server whose store takes what LanceDB asks of one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    with JuiceServer(tmp_path_factory.mktemp("juicefs"), port) as server:
+        yield server
+
+
+@pytest.fixture(params=["embedded", "served", "s3"])
+def vector_lake(request: pytest.FixtureRequest, _home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The lake in use: the embedded one, the served one, and an embedded one whose bytes are in S3."""
+    if request.param == "served":
+        connect(request.getfixturevalue("served"))
+    elif request.param == "s3":
+        store: S3Store = request.getfixturevalue("juicefs")
+        store.authorize(monkeypatch)
+        connect(data=_home / "in-s3", storage=store.location("vectors"))
     yield request.param
     connect()
 

@@ -10,6 +10,8 @@ early, the running calls are cancelled and waited for. No call ever outlives the
 """
 
 import asyncio
+import atexit
+import os
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ASYNC",
+    "Background",
     "BinaryMode",
     "Event",
     "File",
@@ -373,6 +376,68 @@ def _look_at(future: asyncio.Future[Any]) -> None:
     """Keep asyncio from logging an error for which another one, or a cancellation, is raised."""
     if not future.cancelled():
         future.exception()
+
+
+class Background:
+    """Calls a function beside its caller, some time after it was asked for.
+
+    What was asked for is done: when the event loop ends, or the interpreter, it is done then. A forked child leaves it
+    to its parent.
+
+    Args:
+        fn: What to call. It raises nothing, and bears to be called twice at once.
+        seconds: How long it may take until it is called.
+    """
+
+    def __init__(self, fn: Callable[[], Awaitable[None]], seconds: float) -> None:
+        self._fn = fn
+        self._seconds = seconds
+        self._now: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def ask(self, *, now: bool = False) -> None:
+        """Have it called: within the time that was said, or at once."""
+        loop = asyncio.get_running_loop()
+        if self._now is None or self._loop is not loop:
+            event = asyncio.Event()
+
+            async def run() -> None:
+                mine = asyncio.current_task()
+                try:
+                    with anyio.move_on_after(self._seconds):
+                        await event.wait()
+                    self._now = None  # whoever asks from here on wants another call
+                    await self._fn()
+                except asyncio.CancelledError:
+                    self._now = None
+                    await self._fn()  # the loop ends: now or never
+                    raise
+                finally:
+                    if _asked.get(self) is mine:
+                        del _asked[self]
+
+            self._loop, self._now = loop, event
+            _asked[self] = loop.create_task(run())  # loops forget tasks that nobody knows
+            atexit.unregister(_finish)
+            atexit.register(_finish)  # anew, so that it comes before the end of a lake that was opened meanwhile
+        if now:
+            self._now.set()
+
+
+_asked: dict[Background, asyncio.Task[None]] = {}
+
+
+def _finish() -> None:
+    """Make the calls that their loops have not made: they were stopped, and neither cancelled nor closed."""
+
+    async def call(one: Background) -> None:
+        await one._fn()
+
+    for one in list(_asked):
+        asyncio.run(call(one))
+
+
+os.register_at_fork(after_in_child=_asked.clear)
 
 
 def demand(fn: Callable[[], Awaitable[object]], otherwise: str) -> None:  # noqa: ARG001 (the twin's signature)

@@ -14,6 +14,7 @@ from dreamlake._async.lake import AsyncLake
 from dreamlake._async.sound import AsyncLakeSound
 from dreamlake._async.sources import AsyncFileSource, AsyncLakeSource, AsyncSource
 from dreamlake._async.track import load_track
+from dreamlake._async.vectors import flush_all
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
@@ -113,7 +114,11 @@ async def load(source: str) -> Any:
 
 
 async def close() -> None:
-    """Close connections and embedded lakes; the next call opens them again. Nothing need be closed at exit."""
+    """Close connections and embedded lakes; the next call opens them again. Nothing need be closed at exit.
+
+    What was added to vector indexes is committed before that.
+    """
+    await flush_all()
     await close_clients()
     await offload(close_connections)
     try:

@@ -412,7 +412,7 @@ class AsyncLake:
         if isinstance(content, AsyncBody):
             sent["Content-Length"] = str(content.size)
         elif content is not None:
-            sent["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         timeout = client.timeout
         if wait is not None:
             stalled = min(wait, WRITE_SECONDS)

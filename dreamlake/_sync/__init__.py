@@ -7,14 +7,16 @@ from dreamlake._sync.audio import Audio
 from dreamlake._sync.catalog import delete, find, ls, move
 from dreamlake._sync.download import download
 from dreamlake._sync.image import Image
+from dreamlake._sync.searchresult import SearchResult
 from dreamlake._sync.track import LabelTrack, TextTrack, label_track, text_track
 from dreamlake._sync.upload import upload
 from dreamlake._sync.uploadmany import upload_many
+from dreamlake._sync.vectors import VectorIndex, vec_index, vec_indexes
 from dreamlake._sync.video import Video
 from dreamlake._sync.videoarray import VideoArray
 
 __all__ = [
-    "Asset", "Audio", "Image", "LabelTrack", "TextTrack", "Video", "VideoArray",
-    "close", "delete", "download", "find", "label_track", "load", "load_video", "ls", "move", "text_track", "upload",
-    "upload_many",
+    "Asset", "Audio", "Image", "LabelTrack", "SearchResult", "TextTrack",
+    "VectorIndex", "Video", "VideoArray", "close", "delete", "download", "find", "label_track", "load",
+    "load_video", "ls", "move", "text_track", "upload", "upload_many", "vec_index", "vec_indexes",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ waits for those that run, and is then raised as it is. When the caller is interr
 early, the same happens. No call ever outlives the function that began it.
 """
 
+import atexit
 import os
 import threading
 import time
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ASYNC",
+    "Background",
     "BinaryMode",
     "Event",
     "File",
@@ -272,6 +274,59 @@ class _Calls:
         self._executor.shutdown(cancel_futures=True)
 
 
+class Background:
+    """Calls a function beside its caller, some time after it was asked for.
+
+    What was asked for is done: when the interpreter ends, it is done then. A forked child leaves it to its parent.
+
+    Args:
+        fn: What to call. It raises nothing, and bears to be called twice at once.
+        seconds: How long it may take until it is called.
+    """
+
+    def __init__(self, fn: Callable[[], None], seconds: float) -> None:
+        self._fn = fn
+        self._seconds = seconds
+        self._now: threading.Event | None = None
+
+    def ask(self, *, now: bool = False) -> None:
+        """Have it called: within the time that was said, or at once."""
+        with _asked_lock:
+            begun = self._now is None
+            event = self._now = self._now or threading.Event()
+            if begun:
+                _asked[self] = event
+                atexit.unregister(_finish)
+                atexit.register(_finish)  # anew, so that it comes before the end of a lake that was opened meanwhile
+
+        def run() -> None:
+            event.wait(self._seconds)
+            with _asked_lock:
+                self._now = None  # whoever asks from here on wants another call
+            try:
+                self._fn()
+            finally:
+                with _asked_lock:
+                    if _asked.get(self) is event:
+                        del _asked[self]
+
+        if now:
+            event.set()
+        if begun:
+            context = copy_context()
+            threading.Thread(target=lambda: context.run(run), name="dreamlake-background", daemon=True).start()
+
+
+_asked: dict[Background, threading.Event] = {}
+_asked_lock = threading.Lock()
+
+
+def _finish() -> None:
+    """Make the calls that are still to be made: threads end with the interpreter."""
+    for one in list(_asked):
+        one._fn()
+
+
 def demand(fn: Callable[[], object], otherwise: str) -> None:  # noqa: ARG001 (the twin's signature)
     """Load something where nothing can be awaited: here it is just done, the async API raises.
 
@@ -314,8 +369,10 @@ _inherited: "list[httpx.Client]" = []
 
 def _start_anew() -> None:
     """A forked child must not write into its parent's connections, nor close them."""
-    global _clients_lock
+    global _clients_lock, _asked_lock
     _clients_lock = threading.Lock()
+    _asked_lock = threading.Lock()
+    _asked.clear()
     _inherited.extend(_clients.values())
     _clients.clear()
 

@@ -15,6 +15,7 @@ from dreamlake._sync.lake import Lake
 from dreamlake._sync.sound import LakeSound
 from dreamlake._sync.sources import FileSource, LakeSource, Source
 from dreamlake._sync.track import load_track
+from dreamlake._sync.vectors import flush_all
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
@@ -114,7 +115,11 @@ def load(source: str) -> Any:
 
 
 def close() -> None:
-    """Close connections and embedded lakes; the next call opens them again. Nothing need be closed at exit."""
+    """Close connections and embedded lakes; the next call opens them again. Nothing need be closed at exit.
+
+    What was added to vector indexes is committed before that.
+    """
+    flush_all()
     close_clients()
     offload(close_connections)
     try:

@@ -409,7 +409,7 @@ class Lake:
         if isinstance(content, Body):
             sent["Content-Length"] = str(content.size)
         elif content is not None:
-            sent["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         timeout = client.timeout
         if wait is not None:
             stalled = min(wait, WRITE_SECONDS)

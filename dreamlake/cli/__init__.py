@@ -1,4 +1,4 @@
-"""The command ``dreamlake``: upload, download, ls, tree, info, mv, rm, gc, serve, keys, login, whoami, doctor, demo.
+"""The command ``dreamlake``: upload, download, ls, tree, info, mv, rm, search, index, gc, serve, keys, login, and more.
 
 Exit status: 0 done, 1 unexpected, 2 wrong arguments, 3 the file cannot be taken, 4 not found, 5 no access, 6 no lake
 answers, 7 upload paused (run it again), 8 processing failed, 9 the lake refused or failed, 130 interrupted.
@@ -21,6 +21,7 @@ from dreamlake.cli.listing import ls, tree
 from dreamlake.cli.login import login, whoami
 from dreamlake.cli.mv import mv
 from dreamlake.cli.rm import rm
+from dreamlake.cli.search import index, search
 from dreamlake.cli.serve import serve
 from dreamlake.cli.upload import upload
 from dreamlake.errors import DreamlakeError
@@ -28,9 +29,10 @@ from dreamlake.errors import DreamlakeError
 __all__ = ["app", "main"]
 
 app = typer.Typer(help="Dreamlake: a video data lake.", no_args_is_help=True, pretty_exceptions_enable=False)
-for command in (upload, download, ls, tree, info, mv, rm, gc, serve, login, whoami, doctor, demo):
+for command in (upload, download, ls, tree, info, mv, rm, search, gc, serve, login, whoami, doctor, demo):
     app.command()(command)
 app.add_typer(keys)
+app.add_typer(index)
 
 
 def main() -> None:

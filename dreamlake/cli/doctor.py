@@ -26,7 +26,14 @@ MAX_SKEW = 60.0  # seconds; presigned URLs of S3 hold for 15 minutes of it, thos
 LEAST_ROOM = 2 * 1024**3  # bytes
 DECODERS = ("h264", "hevc", "av1", "vp9", "mpeg4", "aac", "opus", "flac", "mp3")
 ENCODERS = ("libx264", "aac")
-EXTRAS = {"lake": "litestar", "postgres": "asyncpg", "s3": "aiobotocore", "torch": "torch"}
+EXTRAS = {
+    "lake": "litestar",
+    "postgres": "asyncpg",
+    "s3": "aiobotocore",
+    "tables": "pandas",
+    "torch": "torch",
+    "vectors": "lancedb",
+}
 
 
 @dataclass

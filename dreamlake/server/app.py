@@ -41,6 +41,8 @@ from dreamlake.server.schema import lakes
 from dreamlake.server.settings import Settings
 from dreamlake.server.signingkeys import SigningKeys
 from dreamlake.server.storage import open_storage
+from dreamlake.server.vectors.indexes import Indexes
+from dreamlake.server.vectors.routes import vectors_router
 
 if TYPE_CHECKING:
     from dreamlake.server.operation.metrics import Metrics
@@ -78,7 +80,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
                 identity = (await connection.execute(select(lakes.c.identity))).scalar_one()
             access = Access(database, settings.keys)
             transfers = Transfers(settings.max_transfers, metrics)
-            app.state.lake = Lake(settings, storage, database, signing, runner, transfers, access, identity)
+            vectors = Indexes(storage, database, settings)
+            app.state.lake = Lake(settings, storage, database, signing, runner, transfers, access, vectors, identity)
             learning = asyncio.create_task(signing.keep_fresh())
             await leave_mark(storage, settings, identity)
             await runner.start()
@@ -87,6 +90,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
             finally:
                 learning.cancel()
                 await runner.stop()
+                await vectors.close()
                 await database.close()
 
     def lake(request: Request[Any, Any, Any]) -> Lake:
@@ -111,6 +115,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
             *catalog_routers(),
             keys_router(),
             orphans_router(),
+            vectors_router(),
         ],
         dependencies={"lake": Provide(lake, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,

@@ -27,7 +27,7 @@ from dreamlake.server.locks import Locks, SessionLocks, lock_query
 
 __all__ = ["HEAD", "Database", "DatabaseDown", "hold", "insert"]
 
-HEAD = "0005"  # the newest migration
+HEAD = "0006"  # the newest migration
 # At once, by whether it is PostgreSQL: as many connections as the pool keeps, which has some for those who write too.
 # More would be opened and closed for every request.
 READERS = {False: 5, True: 15}

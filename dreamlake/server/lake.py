@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +11,17 @@ import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
 
-from dreamlake.core.ids import make_object_id
 from dreamlake.core.signing import SignatureError, Signer
 from dreamlake.server.access import ANYONE, Access, Caller
 from dreamlake.server.database import Database
 from dreamlake.server.errors import Refused
 from dreamlake.server.lambdas.runner import Runner
+from dreamlake.server.newid import new_id
 from dreamlake.server.operation.transfers import Transfers
 from dreamlake.server.settings import Settings
 from dreamlake.server.signingkeys import SigningKeys
 from dreamlake.server.storage import Storage
+from dreamlake.server.vectors.indexes import Indexes
 
 __all__ = ["Lake", "OpenLake", "check_request", "new_id", "verified"]
 
@@ -38,6 +37,7 @@ class Lake:
     runner: Runner
     transfers: Transfers
     access: Access
+    vectors: Indexes
     identity: str  # what tells this lake from others
     caller: Caller = ANYONE  # who asks: the routes get a lake each, of their caller's
 
@@ -106,22 +106,3 @@ def verified(lake: Lake, request: Request[Any, Any, Any]) -> str:
         return lake.signer.verify(request.method, request.url.path, query, time.time())
     except SignatureError as error:
         raise Refused(403, str(error)) from None
-
-
-_random = secrets.token_bytes(5)
-_counter = secrets.randbelow(1 << 24)
-
-
-def new_id() -> str:
-    """A new ObjectId."""
-    global _counter
-    _counter += 1
-    return make_object_id(int(time.time()), _random, _counter)
-
-
-def _new_random() -> None:
-    global _random
-    _random = secrets.token_bytes(5)  # a forked child must not repeat its parent's ids
-
-
-os.register_at_fork(after_in_child=_new_random)

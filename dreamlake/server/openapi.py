@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 
-from dreamlake.core import wire, wirecatalog
+from dreamlake.core import wire, wirecatalog, wirevectors
+from dreamlake.core.arrowrows import ARROW
 
 __all__ = ["describe"]
 
@@ -37,7 +38,7 @@ def describe(app: Litestar) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     known = {
         name: kind
-        for module in (wire, wirecatalog)
+        for module in (wire, wirecatalog, wirevectors)
         for name in module.__all__
         if isinstance(kind := getattr(module, name), type)
     }
@@ -63,6 +64,7 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     """Add to an operation what its handler does not say."""
     answers: dict[str, Any] = operation["responses"]
+    content: dict[str, Any]
     for status in REFUSALS:
         answers[str(status)] = {"$ref": f"#/components/responses/{status}", "description": HTTPStatus(status).phrase}
     parameters: list[dict[str, Any]] = operation.setdefault("parameters", [])
@@ -75,9 +77,15 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         answers["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     elif method == "post" and "201" in answers and not path.startswith("/assets/"):
         answers["200"] = {**answers["201"], "description": "It was there already."}
+    if path.endswith("/vectors") and method in ("get", "post"):
+        content = {ARROW: {"schema": {"type": "string", "format": "binary"}}}
+        if method == "get":
+            answers["200"]["content"] = content
+        else:
+            operation["requestBody"] = {"content": content, "required": True}
     if path == "/uploads/{upload_id}/{number}":
         answers["200"] = {"description": "The part is there.", "headers": {"ETag": {"schema": {"type": "string"}}}}
-        content: Any = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         operation["requestBody"] = {"content": content, "required": True}
         parameters += [_query("target", required=True), _query("sha256")]
     if path == "/lambdas/{action}":

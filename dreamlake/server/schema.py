@@ -31,6 +31,7 @@ __all__ = [
     "signing_keys",
     "staged",
     "uploads",
+    "vector_indexes",
 ]
 
 metadata = MetaData(
@@ -200,4 +201,21 @@ api_keys = Table(
     Column("digest", String(64), nullable=False),
     _created(),
     Column("revoked_at", Float),
+)
+
+# -- vectors ---------------------------------------------------------------------------------------------------------
+
+# The rows of an index are with LanceDB, in a table that is called by its id. ``ann`` is what was measured when its
+# approximate index was made.
+vector_indexes = Table(
+    "vector_indexes",
+    metadata,
+    _id(),
+    Column("project_id", String(24), ForeignKey("projects.id"), nullable=False),
+    Column("path", _in_order(1024), nullable=False),
+    Column("dim", Integer, nullable=False),
+    Column("encoder", String(200)),
+    Column("ann", JSON),
+    _created(),
+    UniqueConstraint("project_id", "path"),
 )

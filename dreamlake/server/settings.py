@@ -45,6 +45,9 @@ class Settings:
         body_rate: bytes per second that a body has to come at.
         stall_seconds: after which a client that takes nothing of its answer is cut off.
         idle_seconds: that a connection is kept open between two requests.
+        max_rows_bytes: the largest body of rows of a vector index that is taken.
+        exact_rows: of a vector index, beyond which it gets an approximate one.
+        vector_bytes: of vectors that are kept in memory, to compare all of them.
     """
 
     data: Path
@@ -73,6 +76,9 @@ class Settings:
     body_rate: int = 500
     stall_seconds: float = 60.0
     idle_seconds: float = 30.0
+    max_rows_bytes: int = 64 * 1024**2
+    exact_rows: int = 100_000
+    vector_bytes: int = 1024**3
 
     def make_folder(self) -> None:
         """Make the folder, for nobody else to look into."""

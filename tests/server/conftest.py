@@ -25,6 +25,7 @@ ON_BOTH_DATABASES = {
     "test_registration",
     "test_tracks",
     "test_uploads",
+    "test_vectors",
 }
 
 

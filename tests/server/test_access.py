@@ -10,11 +10,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from litestar.routes import HTTPRoute
 
+from dreamlake.core.arrowrows import make_row, write_rows
 from dreamlake.core.keys import ApiKey
 from dreamlake.core.kinds import AUDIO, IMAGE, LABEL_TRACK, VIDEO
+from dreamlake.core.vectors import SourceColumns
 from dreamlake.server.app import create_app
 from dreamlake.server.settings import Settings
 from tests.clips import Clip
@@ -25,6 +28,7 @@ from ._lake import Client, opened
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
 DATA = b'{"ts": 0, "dt": 1}\n'
 NOWHERE = "0" * 24
+VECTOR = write_rows([make_row(np.array([1, 2], np.float32), "", SourceColumns(), {}, "first")])
 
 
 def _routes() -> list[tuple[str, str]]:
@@ -201,7 +205,8 @@ async def test_what_is_open(closed: Closed) -> None:
 
 # -- scopes --------------------------------------------------------------------------------------------------------
 
-READING = {("POST", "/batch/statuses")}
+INDEX = "/indexes/{namespace:str}/{space:str}/{name:str}"
+READING = {("POST", "/batch/statuses"), ("POST", f"{INDEX}/search")}
 GOVERNING = {("GET", "/keys"), ("HEAD", "/keys"), ("POST", "/keys"), ("DELETE", "/keys/{key_id:str}")}
 GOVERNING |= {("POST", "/keys/signing"), ("POST", "/gc"), ("GET", "/metrics"), ("HEAD", "/metrics")}
 
@@ -298,8 +303,20 @@ def _alices(closed: Closed) -> dict[tuple[str, str], tuple[str, dict[str, Any]]]
         ("HEAD", "/labels/{asset_id:str}/stream/{name:str}"): (track, {}),
         ("POST", "/labels/{asset_id:str}/versions"): (f"/labels/{label}/versions", {"json": version}),
     }
+    mine, rows = "/indexes/alice/robotics/clips", f"{INDEX}/vectors"
+    table |= {
+        ("GET", "/indexes/{namespace:str}/{space:str}"): ("/indexes/alice/robotics", {}),
+        ("POST", rows): (f"{mine}/vectors", {"content": VECTOR}),
+        ("GET", INDEX): (mine, {}),
+        ("GET", rows): (f"{mine}/vectors", {}),
+        ("PATCH", rows): (f"{mine}/vectors", {"json": {"id": "first", "caption": "new"}}),
+        ("POST", f"{INDEX}/search"): (f"{mine}/search", {"json": {"vector": [1, 2]}}),
+        ("POST", f"{INDEX}/optimize"): (f"{mine}/optimize", {}),
+    }
     # What takes something away comes last.
     table |= {
+        ("POST", f"{INDEX}/delete"): (f"{mine}/delete", {"json": {"ids": ["first"]}}),
+        ("DELETE", INDEX): (mine, {}),
         ("POST", "/labels"): ("/labels", {"json": asset}),
         ("POST", "/videos/upload/multipart/complete"): (
             "/videos/upload/multipart/complete",
@@ -371,6 +388,8 @@ async def test_what_is_hidden_and_what_does_not_exist_look_alike(closed: Closed)
         (f"/nodes/{closed.folder}/children", f"/nodes/{NOWHERE}/children"),
         ("/nodes?namespace=alice&space=robotics", "/nodes?namespace=nobody&space=robotics"),
         ("/namespaces/alice/spaces", "/namespaces/nobody/spaces"),
+        ("/indexes/alice/robotics", "/indexes/nobody/robotics"),
+        ("/indexes/alice/robotics/clips", "/indexes/nobody/robotics/clips"),
         (f"/videos/{closed.video}", f"/videos/{NOWHERE}"),
         (f"/videos/{closed.video}/raw", f"/videos/{NOWHERE}/raw"),
         (f"/videos/{closed.video[:12]}", f"/videos/{NOWHERE[:12]}"),

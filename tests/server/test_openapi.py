@@ -49,6 +49,10 @@ OPERATIONS = {
     ("get", "/nodes/lookup"),
     *((method, "/nodes/{}") for method in ("get", "patch", "delete")),
     ("get", "/nodes/{}/children"),
+    ("get", "/indexes/{}/{}"),
+    *((method, "/indexes/{}/{}/{}") for method in ("get", "delete")),
+    *((method, "/indexes/{}/{}/{}/vectors") for method in ("get", "post", "patch")),
+    *(("post", f"/indexes/{{}}/{{}}/{{}}/{what}") for what in ("search", "delete", "optimize")),
     *(
         (method, f"/namespaces{path}")
         for method in ("get", "post")

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.server.database import hold, insert
 from dreamlake.server.errors import Refused
-from dreamlake.server.lake import new_id
+from dreamlake.server.newid import new_id
 from dreamlake.server.schema import episodes, namespaces, nodes, projects
 
 __all__ = ["Leaf", "Memo", "ensure_folder", "ensure_leaf", "ensure_project", "hold_tree", "order", "upsert"]

@@ -148,6 +148,16 @@ class Storage(Protocol):
             filename: that a browser saves it as.
         """
 
+    async def engine_place(self, name: str) -> tuple[str, dict[str, str]]:
+        """Where an engine that reads and writes by itself keeps its files: a place that no key leads to.
+
+        Args:
+            name: of the engine's place.
+
+        Returns:
+            A folder or an ``s3://`` URL, and what it takes to get there, as the Rust crate object_store calls it.
+        """
+
     # -- multipart uploads -------------------------------------------------------------------------------------------
 
     async def checks_parts(self) -> bool:

@@ -5,6 +5,7 @@
     objects/{key}                       the objects
     uploads/{uploadId}/key              which object an upload goes to
     uploads/{uploadId}/00001.{etag}     its parts
+    vectors/                            the tables of LanceDB
     scratch/                            what jobs work on; nothing in it is needed by anybody else
 
 Everything is written beside its place, flushed to disk and renamed, so that a crash leaves the old state or the new
@@ -191,6 +192,9 @@ class LocalStorage:
         path = self._path(key)
         await to_thread.run_sync(regular_file, path)
         yield path
+
+    async def engine_place(self, name: str) -> tuple[str, dict[str, str]]:
+        return str(self._root / name), {}
 
     async def sign_get(self, key: str, media_type: str, filename: str | None = None) -> None:  # noqa: ARG002 (S3 does)
         return None

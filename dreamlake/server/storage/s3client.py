@@ -120,6 +120,25 @@ class Bucket:
     ) -> None:
         await self._open.aclose()
 
+    async def engine_place(self, name: str) -> tuple[str, dict[str, str]]:
+        credentials = await self._credentials.get_frozen_credentials()
+        config = self._client.meta
+        virtual = (config.config.s3 or {}).get("addressing_style") != "path"
+        options = {
+            "aws_access_key_id": credentials.access_key,
+            "aws_secret_access_key": credentials.secret_key,
+            "aws_region": config.region_name or "us-east-1",
+            "aws_endpoint": config.endpoint_url,
+            "aws_virtual_hosted_style_request": "true" if virtual else "false",
+            "allow_http": "true" if config.endpoint_url.startswith("http://") else "false",
+        }
+        if virtual:  # where object_store expects the bucket in the endpoint
+            options["aws_endpoint"] = config.endpoint_url.replace("://", f"://{self._where.bucket}.", 1)
+        if credentials.token:
+            options["aws_session_token"] = credentials.token
+        # No namespace begins with a dot.
+        return f"s3://{self._where.bucket}/{self._where.prefix}.{name}", options
+
     async def _check(self) -> None:
         """Say now, and not at the first upload, that the bucket cannot be used."""
         where = self._where

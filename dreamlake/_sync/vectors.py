@@ -1,0 +1,517 @@
+# Generated from dreamlake/_async/vectors.py by scripts/unasync.py. Edit that file, then run it.
+"""VectorIndex: vectors with captions and the clips that they were made of, found again by vector or by words (seed 1).
+
+Rows are grouped before they are sent, because each group is a commit: 256 of them, or what came within half a second.
+A row's id follows from what it says, so a group that is sent again, or a run that is repeated, adds nothing twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
+
+from msgspec import UNSET
+
+from dreamlake._sync._runtime import Background, Lock, demand, map_unordered, offload
+from dreamlake._sync.searchresult import SearchResult, columns_of, condition_of
+from dreamlake._sync.vectorlake import VectorLake
+from dreamlake._sync.video import Video
+from dreamlake.config import LakeAddress, current_lake
+from dreamlake.core.arrowrows import WAITING, Row, arrow, fitting, in_bodies, make_row, read_rows, write_rows
+from dreamlake.core.encoders import Encoder, encoder_id
+from dreamlake.core.prefix import Place, resolve_place
+from dreamlake.core.targets import check_slug, join_path
+from dreamlake.core.vectors import (
+    SourceColumns,
+    Vectors,
+    as_vector,
+    as_vectors,
+    check_caption,
+    check_extra,
+    check_row_id,
+)
+from dreamlake.core.wirevectors import DeleteRows, IndexInfo, SearchVectors, UpdateRow
+from dreamlake.errors import DreamlakeError, InvalidVectorError, MissingExtraError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["VectorIndex", "flush_all", "vec_index", "vec_indexes"]
+
+log = logging.getLogger(__name__)
+
+GROUP = 256  # rows
+GROUP_SECONDS = 0.5
+IDS = 1000  # in a request
+AT_ONCE = 2
+
+
+def vec_index(
+    name: str, *, space: str | None = None, prefix: str | None = None, encoder: Encoder | None = None
+) -> VectorIndex:
+    """A vector index by its name. It is made when the first vector is added; until then nothing is asked or sent.
+
+    Args:
+        name: of the index, in the folder of the Prefix in force; with a ``/`` in it a path, as of ``upload``.
+        space: ``space@namespace`` or ``space``.
+        prefix: a folder, below the Prefix in force unless it is absolute.
+        encoder: what makes vectors of texts and images, so that these can be searched for. It has an ``id``, which the
+            index keeps, and ``encode_text(text)`` or ``encode_image(image)`` or both.
+
+    Raises:
+        UsageError: a name or a place that cannot be, or an encoder without an id.
+
+    Example:
+        >>> index = dl.vec_index("my-experiment", space="robotics@alice")
+        >>> index.add(vector=my_encoder(clip[0]), caption="a robot arm", source=clip)
+        >>> results = index.search("robot picking up cup", limit=10)
+    """
+    if not isinstance(name, str) or not name.strip("/"):
+        raise UsageError(f"a vector index has a name, not {name!r}")
+    outer = resolve_place(space=space, prefix=prefix)
+    folder, _, last = join_path(outer.folder, name).rpartition("/")
+    check_slug(last, "a vector index")
+    place = Place(outer.space, resolve_place(prefix=folder or "/").folder)
+    return VectorIndex(current_lake(), place, last, encoder)
+
+
+def vec_indexes(prefix: str | None = None, *, space: str | None = None) -> Iterator[IndexInfo]:
+    """The vector indexes of a space, or below a folder of it, in the order of their paths.
+
+    Args:
+        prefix: a folder, below the Prefix in force unless it is absolute.
+        space: ``space@namespace`` or ``space``.
+    """
+    return VectorLake(current_lake()).indexes(resolve_place(space=space, prefix=prefix))
+
+
+def flush_all() -> None:
+    """Commit what was added to any index of this process."""
+    for index in list(_used):
+        index.flush()
+
+
+class VectorIndex:
+    """Vectors, each with a caption, the clip that it was made of, and whatever else is known of it.
+
+    What was added is sent in the background, and by ``flush``, by the end of a ``with`` block, and at the end of the
+    program. ``count`` and ``search`` see all that this object has added.
+
+    Args:
+        address: of the lake.
+        place: the space and the folder that it is in.
+        name: in the folder.
+        encoder: of texts and images; None for none.
+    """
+
+    def __init__(self, address: LakeAddress, place: Place, name: str, encoder: Encoder | None = None) -> None:
+        self.name = name
+        self._place = place
+        self._encoder = encoder
+        self._encoder_id = encoder_id(encoder)
+        self._lake = VectorLake(address)
+        self._namespace: str | None = None
+        self._seen: IndexInfo | None = None
+        self._dim: int | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """With no row that waits; a forked child leaves those of its parent to it."""
+        self._pid = os.getpid()
+        self._rows: list[Row] = []
+        self._committing = Lock()
+        self._failure: Exception | None = None
+        self._background = Background(self._commit_quietly, GROUP_SECONDS)
+
+    # -- what is known of it -----------------------------------------------------------------------------------------
+
+    @property
+    def space(self) -> str:
+        """``space@namespace``, as far as they were named."""
+        space = self._place.space
+        return (space.space or "default") + (f"@{space.namespace}" if space.namespace else "")
+
+    @property
+    def prefix(self) -> str:
+        """The folder that it is in."""
+        return self._place.folder
+
+    @property
+    def count(self) -> int:
+        """How many vectors there are, with all that this object has added."""
+        self.flush()
+        found = self._info()
+        return 0 if found is None else found.count
+
+    @property
+    def dim(self) -> int | None:
+        """How many numbers a vector has; None before the first one."""
+        if self._dim is None:
+            self._info()
+        return self._dim
+
+    def info(self) -> IndexInfo:
+        """What the lake knows of it: count, dim, encoder, when it was made, and its approximate index.
+
+        Raises:
+            NotFoundError: nothing was added yet.
+        """
+        self.flush()
+        return self._fetch()
+
+    def __repr__(self) -> str:
+        def look() -> None:
+            self.flush()
+            self._info()
+
+        with suppress(DreamlakeError):  # a repr never fails; where nothing can be awaited it says what was seen last
+            demand(look, "a repr cannot wait for the lake")
+        count = (self._seen.count if self._seen is not None else 0) + len(self._rows)
+        return f'{type(self).__name__}("{self.name}", count={count}, dim={self._dim})'
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._lake.address, self._place, self.name, self._encoder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.flush()
+
+    # -- adding ------------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        vector: Any,
+        caption: str | None = None,
+        source: Video | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 (what it is called everywhere)
+        **extra: Any,
+    ) -> str:
+        """Add a vector.
+
+        Args:
+            vector: (D,) a list of numbers, a numpy array, or a torch tensor on any device and of any float type.
+            caption: what is to be found by words.
+            source: the clip that it was made of; its video, seconds and frames are kept.
+            id: of the row; a row with the same one is replaced. None for one that follows from all the rest, so that
+                the same row is there once.
+            extra: what else is known of it, as JSON can say it: ``camera="front"``. Rows are found by it.
+
+        Returns:
+            The id of the row.
+
+        Raises:
+            InvalidVectorError: not a vector; NaN, infinity or nothing but zeros in it; not as long as the others.
+            UsageError: a caption, a source, an id or an extra that cannot be. Nothing was added.
+            LakeError: the lake has refused rows that were added before; they wait, and ``flush`` sends them again.
+
+        Example:
+            >>> index.add(vector=my_encoder(clip[0]), caption=my_vlm(clip[0]), source=clip, camera="front")
+        """
+        self._look()
+        one = as_vector(vector, self._dim)
+        text, plain = check_caption(caption), check_extra(extra)
+        if id is not None:
+            check_row_id(id)
+        columns = columns_of(source, self._lake)
+        self._agree(one)
+        if (failure := self._failure) is not None:
+            self._failure = None
+            raise failure
+        if len(self._rows) >= WAITING:
+            self._commit()
+        row = make_row(one.copy(), text, columns, plain, id)
+        self._rows.append(row)
+        self._background.ask(now=len(self._rows) >= GROUP)
+        return row.id
+
+    def add_many(
+        self,
+        vectors: Any,
+        captions: Sequence[str | None] | None = None,
+        sources: Sequence[Video | None] | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        extras: Sequence[Mapping[str, Any]] | None = None,
+        **extra: Any,
+    ) -> list[str]:
+        """Add many vectors, and commit them.
+
+        Args:
+            vectors: (N, D) an array or a tensor, or a list of vectors.
+            captions: N of them.
+            sources: N clips, or a VideoArray.
+            ids: N of them.
+            extras: what else is known of each.
+            extra: what else is known of all.
+
+        Returns:
+            The N ids.
+
+        Raises:
+            As ``add``. All are looked at before the first one is sent.
+        """
+        self._look()
+        array = as_vectors(vectors, self._dim)
+        columns = {"captions": captions, "sources": sources, "ids": ids, "extras": extras}
+        for name, column in columns.items():
+            if column is not None and len(column) != len(array):
+                raise UsageError(f"there are {len(array)} vectors and {len(column)} {name}")
+        texts = [check_caption(one) for one in captions] if captions is not None else [""] * len(array)
+        common = check_extra(extra)
+        plain = [{**common, **check_extra(one)} for one in extras] if extras is not None else [common] * len(array)
+        for one in ids or ():
+            check_row_id(one)
+        clips = [SourceColumns()] * len(array)
+        if sources is not None:
+            clips = [columns_of(clip, self._lake) for clip in sources]
+        self._agree(array[0])
+        self.flush()
+        found: list[str] = []
+        groups = in_bodies(array, texts, clips, plain, ids, found)
+        for _ in map_unordered(self._send, groups, AT_ONCE):
+            pass
+        return found
+
+    def flush(self) -> None:
+        """Commit all that was added.
+
+        Raises:
+            LakeError: the lake refuses it; the rows wait for the next try.
+            LakeUnreachableError: no answer.
+        """
+        self._look()
+        if self._rows:
+            self._commit()
+
+    # -- finding -----------------------------------------------------------------------------------------------------
+
+    def search(
+        self, query: Any, limit: int = 10, *, where: Mapping[str, Any] | None = None, exact: bool = False
+    ) -> list[SearchResult]:
+        """Find rows.
+
+        Args:
+            query: a vector, for the rows nearest to it by the cosine; a text, for those whose captions have its words,
+                by BM25, and with an encoder those nearest to it too, in one ranking by reciprocal ranks; with an
+                encoder also a PIL image, or a Video, of which the middle frame is taken.
+            limit: how many, at most 1000.
+            where: only rows for which this holds: ``video`` (a Video, an id, or a list of them), ``st`` and ``et`` (a
+                range of seconds that the row's clip overlaps), and any extra, by its value or a list of values.
+            exact: compare all vectors, also of an index so large that it has an approximate index.
+
+        Returns:
+            What was found, best first.
+
+        Raises:
+            UsageError: a query that cannot be meant, or an image without an encoder.
+            InvalidVectorError: as of ``add``.
+            NotFoundError: nothing was added to this index yet.
+
+        Example:
+            >>> for r in index.search("robot picking up cup", limit=10, where={"camera": "front"}):
+            ...     print(r.score, r.caption, r.video)
+        """
+        if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= 1000:
+            raise UsageError(f"limit is 1 to 1000, not {limit!r}")
+        condition = condition_of(where)
+        self.flush()
+        if self._encoder is not None and self._seen is None:
+            self._fetch()  # whose vectors they are
+        vector, text = self._asked(query)
+        numbers = None if vector is None else vector.astype(float).tolist()
+        body = SearchVectors(vector=numbers, text=text, limit=limit, where=condition, exact=exact)
+        hits = self._lake.search_rows(self._owner(), self._place, self.name, body)
+        return [SearchResult(self._lake, hit) for hit in hits]
+
+    def _asked(self, query: Any) -> tuple[Vectors | None, str | None]:
+        """The vector and the text that a query means."""
+        encoder = self._encoder
+        if isinstance(query, str):
+            if not query.strip():
+                raise UsageError("an empty text finds nothing")
+            if encoder is None or not hasattr(encoder, "encode_text"):
+                return None, query
+            return as_vector(offload(partial(encoder.encode_text, query)), self._dim), query
+        from PIL.Image import Image
+
+        if not isinstance(query, Video | Image):
+            return as_vector(query, self._dim), None
+        if encoder is None or not hasattr(encoder, "encode_image"):
+            what = "a video" if isinstance(query, Video) else "an image"
+            raise UsageError(f"{what} is searched for through an encoder: vec_index({self.name!r}, encoder=…)")
+        image = query.thumbnail if isinstance(query, Video) else query
+        return as_vector(offload(partial(encoder.encode_image, image)), self._dim), None
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as a table of Arrow, as they are at one moment.
+
+        Returns:
+            id, vector, caption, videoId, st, et, fs, fe (the last frame), frames (where they do not follow each other)
+            and extra (JSON).
+        """
+        arrow()
+        self.flush()
+        body = self._lake.rows(self._owner(), self._place, self.name)
+        return offload(partial(read_rows, body))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same as a DataFrame of pandas."""
+        try:
+            import pandas as pd  # noqa: F401 (Arrow uses it)
+        except ImportError as error:
+            raise MissingExtraError("tables", "to_pandas()") from error
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    # -- changing ----------------------------------------------------------------------------------------------------
+
+    def delete(self, ids: str | Sequence[str] | None = None, *, where: Mapping[str, Any] | None = None) -> int:
+        """Delete rows.
+
+        Args:
+            ids: of the rows.
+            where: as of ``search``; with ids only those of them for which it holds.
+
+        Returns:
+            How many were there.
+
+        Raises:
+            UsageError: neither.
+        """
+        if ids is None and where is None:
+            raise UsageError("say which rows are to be deleted: their ids, or where=…; drop() deletes all of the index")
+        self.flush()
+        condition, owner = condition_of(where), self._owner()
+        listed: list[list[str] | None] = [None]
+        if ids is not None:
+            every = [check_row_id(one) for one in ([ids] if isinstance(ids, str) else ids)]
+            listed = [every[at : at + IDS] for at in range(0, len(every), IDS)]
+        gone = 0
+        for some in listed:
+            body = DeleteRows(some, condition)
+            gone += self._lake.delete_rows(owner, self._place, self.name, body).deleted
+        return gone
+
+    def update(
+        self,
+        id: str,  # noqa: A002 (what it is called everywhere)
+        *,
+        vector: Any = None,
+        caption: str | None = None,
+        **extra: Any,
+    ) -> None:
+        """Change a row; what is not named stays.
+
+        Args:
+            id: of the row, which it keeps.
+            vector: the new one.
+            caption: the new one.
+            extra: names that get a new value.
+
+        Raises:
+            NotFoundError: there is no such row.
+        """
+        self.flush()
+        changed: Any = UNSET
+        if vector is not None:
+            changed = as_vector(vector, self.dim).astype(float).tolist()
+        body = UpdateRow(
+            check_row_id(id),
+            UNSET if caption is None else check_caption(caption),
+            changed,
+            check_extra(extra) if extra else UNSET,
+        )
+        self._lake.update_row(self._owner(), self._place, self.name, body)
+
+    def optimize(self, *, ann: bool = False) -> IndexInfo:
+        """Do now what the lake does by itself in time: join what came in small groups, and index it.
+
+        Args:
+            ann: make an approximate index, however few vectors there are, and measure how good it is.
+
+        Returns:
+            What is known of the index then; ``ann.recall`` is what was measured.
+        """
+        self.flush()
+        self._seen = self._lake.optimize(self._owner(), self._place, self.name, ann=ann)
+        return self._seen
+
+    def drop(self) -> None:
+        """Delete the index with all of its rows, those too that were not committed yet."""
+        self._look()
+        with self._committing:
+            self._rows.clear()
+            with suppress(NotFoundError):
+                self._lake.drop(self._owner(), self._place, self.name)
+            self._seen = self._dim = self._failure = None
+
+    # -- how ---------------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        if self._pid != os.getpid():
+            self._begin()
+
+    def _owner(self) -> str:
+        if self._namespace is None:
+            self._namespace = self._lake.namespace_of(self._place)
+        return self._namespace
+
+    def _fetch(self) -> IndexInfo:
+        found = self._lake.index(self._owner(), self._place, self.name)
+        if self._encoder_id is not None and found.encoder not in (None, self._encoder_id):
+            raise UsageError(
+                f"the vectors of {self.name} are made by {found.encoder}, and cannot be compared with those of "
+                f"{self._encoder_id}"
+            )
+        self._seen, self._dim = found, found.dim
+        return found
+
+    def _info(self) -> IndexInfo | None:
+        try:
+            return self._fetch()
+        except NotFoundError:
+            self._seen = None
+            return None
+
+    def _agree(self, vector: Vectors) -> None:
+        """See that the index takes such vectors; the first one says how long they are."""
+        if self._dim is None:
+            arrow()  # without it nothing could be sent
+            self._info()
+            _used.add(self)
+            self._dim = self._dim or len(vector)
+        if len(vector) != self._dim:
+            raise InvalidVectorError(f"the vectors of {self.name} have {self._dim} numbers, and this has {len(vector)}")
+
+    def _commit(self) -> None:
+        with self._committing:
+            while self._rows:
+                some = fitting(self._rows)
+                self._send(some)
+                del self._rows[: len(some)]
+
+    def _commit_quietly(self) -> None:
+        try:
+            self._commit()
+        except Exception as error:  # noqa: BLE001 (the next call raises it)
+            self._failure = error
+            log.warning("%d rows of the vector index %s wait to be added: %s", len(self._rows), self.name, error)
+
+    def _send(self, rows: Sequence[Row]) -> None:
+        body = offload(partial(write_rows, rows))
+        self._lake.add_rows(self._owner(), self._place, self.name, body, self._encoder_id)
+
+
+_used: WeakSet[VectorIndex] = WeakSet()

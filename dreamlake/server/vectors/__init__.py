@@ -1,0 +1,1 @@
+"""Vector indexes: their records in the database, and their rows with LanceDB."""

@@ -1,0 +1,187 @@
+"""The vector indexes of a lake: opened when they are used, kept apart, looked after in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dreamlake.core.wirevectors import Ann, Hit, SearchVectors
+from dreamlake.server.database import Database
+from dreamlake.server.errors import Refused
+from dreamlake.server.gate import locked
+from dreamlake.server.schema import vector_indexes
+from dreamlake.server.settings import Settings
+from dreamlake.server.storage import Storage
+from dreamlake.server.taskpool import to_the_end
+from dreamlake.server.vectors.index import Index
+from dreamlake.server.vectors.lance import connect, failures
+from dreamlake.server.vectors.records import PlaceOfIndex, Record, ensure_record, record_with_id, set_ann
+from dreamlake.server.vectors.search import search
+from dreamlake.server.vectors.upkeep import FRAGMENTS, build_ann, compact, outgrown
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Indexes"]
+
+log = logging.getLogger(__name__)
+
+OPEN = 64  # indexes that are kept open
+TENDED = FRAGMENTS // 2  # commits of this process, after which it looks whether there is something to do
+POLL_SECONDS = 0.005  # while another process writes
+
+
+class Indexes:
+    """All indexes of one lake.
+
+    Args:
+        storage: where the tables are.
+        database: that knows which there are.
+        settings: of the lake.
+    """
+
+    def __init__(self, storage: Storage, database: Database, settings: Settings) -> None:
+        self._storage = storage
+        self._database = database
+        self._settings = settings
+        self._connection: Any = None
+        self._connecting = asyncio.Lock()
+        self._open: dict[str, Index] = {}
+        self._tending: dict[str, asyncio.Task[None]] = {}
+
+    async def close(self) -> None:
+        """Break off what is done in the background; it is begun again by whoever adds the next rows."""
+        for task in (tasks := list(self._tending.values())):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._open.clear()
+        if self._connection is not None:
+            self._connection.close()
+
+    # -- what the routes ask for -------------------------------------------------------------------------------------
+
+    async def add(self, place: PlaceOfIndex, encoder: str | None, rows: pa.Table) -> tuple[Record, int]:
+        """Insert rows, into a new index if there is none; how many there are then."""
+        dim: int = rows.schema.field("vector").type.list_size
+        await self._connected()  # an index that no rows can come to is not made
+        record = await ensure_record(self._database, place, dim, encoder)
+        index = await self.opened(record)
+        count = await index.add(rows)
+        if index.commits >= TENDED or (count > self._settings.exact_rows and outgrown(record.ann, count)):
+            self._tend(record, index)
+        return record, count
+
+    async def search(self, record: Record, data: SearchVectors) -> list[Hit]:
+        """What an index has."""
+        index = await self.opened(record)
+        ann = None if data.exact or record.ann is None or not record.ann.probes else record.ann
+        if ann is not None and data.where is not None and await index.count() <= self._settings.exact_rows:
+            ann = None  # few of the rows that its probes find would fit
+        return await search(index, data, ann, in_memory=await self._in_memory(index))
+
+    async def optimize(self, record: Record, *, ann: bool) -> Ann | None:
+        """Do now what is else done in the background.
+
+        Args:
+            record: of the index.
+            ann: whether an approximate index is made however few rows there are.
+        """
+        index = await self.opened(record)
+        async with self._alone(f"{record.id}.upkeep"):
+            await compact(index, force=True)
+            await index.text_table()
+            rows = await index.count()
+            if rows and (ann or (rows > self._settings.exact_rows and outgrown(record.ann, rows))):
+                return await self._build_ann(record, index)
+        return record.ann
+
+    async def drop(self, record: Record) -> None:
+        """Delete an index with all of its rows."""
+        index = await self.opened(record)
+        async with index.lock():
+            await to_the_end(partial(self._drop, record))
+
+    async def _drop(self, record: Record) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(vector_indexes.delete().where(vector_indexes.c.id == record.id))
+        self._open.pop(record.id, None)
+        with failures():
+            await self._connection.drop_table(record.id, ignore_missing=True)
+
+    async def opened(self, record: Record) -> Index:
+        """An index of the lake."""
+        index = self._open.pop(record.id, None)
+        if index is None:
+            index = Index(await self._connected(), record.id, record.dim, partial(self._writing, record.id))
+        self._open[record.id] = index
+        index.used = time.monotonic()
+        while len(self._open) > OPEN:
+            self._open.pop(next(iter(self._open)))
+        return index
+
+    async def _connected(self) -> Any:
+        async with self._connecting:
+            if self._connection is None:
+                self._connection = await connect(self._storage)
+            return self._connection
+
+    # -- who writes --------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _writing(self, record_id: str) -> AsyncIterator[None]:
+        async with self._alone(record_id):
+            if await record_with_id(self._database, record_id) is None:
+                raise Refused(503, "this index was just deleted; try again", {"Retry-After": "0"})
+            yield
+
+    @asynccontextmanager
+    async def _alone(self, name: str) -> AsyncIterator[None]:
+        """Keep out the other tasks, the other servers of a PostgreSQL, and the other processes on this folder."""
+        folder = self._settings.data / "locks" / f"vectors-{name}"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        async with self._database.alone([f"vectors/{name}"]), locked(folder, poll=POLL_SECONDS):
+            yield
+
+    # -- memory ------------------------------------------------------------------------------------------------------
+
+    async def _in_memory(self, index: Index) -> bool:
+        """Whether the vectors of an index may be in memory; those that were not searched for longest make room."""
+        wanted = await index.count() * index.dim * 4
+        if wanted > self._settings.vector_bytes:
+            return False
+        held = sum(one.nbytes for one in self._open.values() if one is not index)
+        for one in sorted(self._open.values(), key=lambda one: one.used):
+            if held + wanted <= self._settings.vector_bytes:
+                break
+            if one is not index:
+                held -= one.forget()
+        return True
+
+    # -- in the background -------------------------------------------------------------------------------------------
+
+    def _tend(self, record: Record, index: Index) -> None:
+        if record.id not in self._tending:
+            task = self._tending[record.id] = asyncio.create_task(self._look_after(record, index))
+            task.add_done_callback(lambda _: self._tending.pop(record.id, None))
+
+    async def _look_after(self, record: Record, index: Index) -> None:
+        try:
+            async with self._alone(f"{record.id}.upkeep"):
+                await compact(index)
+                current = await record_with_id(self._database, record.id)  # another process may have done the rest
+                if current is not None:
+                    rows = await index.count()
+                    if rows > self._settings.exact_rows and outgrown(current.ann, rows):
+                        await self._build_ann(current, index)
+        except Exception:
+            log.exception("the vector index %s could not be looked after", record.path)
+
+    async def _build_ann(self, record: Record, index: Index) -> Ann | None:
+        ann = await build_ann(index, in_memory=await self._in_memory(index))
+        await set_ann(self._database, record.id, ann)
+        return ann
