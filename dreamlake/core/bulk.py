@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
 
 from msgspec import Struct
 
-from dreamlake.errors import UsageError
+from dreamlake.errors import DreamlakeError, UsageError
 
 __all__ = [
     "MAX_CONCURRENCY", "TRIES", "BulkEvent", "BulkOptions", "CostEstimate", "FailedRow", "PredictOptions",
@@ -84,12 +82,12 @@ class FailedRow:
 
     Attributes:
         row_id: of the row, as files and metadata would have it.
-        error: what was wrong.
+        error: what was wrong; print it, or ask what kind it is.
         attempts: requests that were made for it; 0 where the row itself could not be read.
     """
 
     row_id: str
-    error: str
+    error: DreamlakeError
     attempts: int
 
 

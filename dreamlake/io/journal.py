@@ -18,9 +18,10 @@ from typing import Any
 
 import msgspec
 
+from dreamlake import errors
 from dreamlake.core.bulk import FailedRow
 from dreamlake.core.rowids import file_id, numbered_id, positional_id
-from dreamlake.errors import ConfigError, UsageError
+from dreamlake.errors import ConfigError, DreamError, DreamlakeError, UsageError
 
 __all__ = ["Claim", "RunJournal"]
 
@@ -37,10 +38,11 @@ CREATE TABLE IF NOT EXISTS rows (
     state TEXT NOT NULL,
     content BLOB,
     attempts INTEGER NOT NULL DEFAULT 0,
-    error TEXT,
+    error TEXT, -- the name of its class, a space, and what it says
     charge REAL NOT NULL DEFAULT 0,
     record BLOB
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS in_order ON rows (position, row_id);
 """
 
@@ -65,7 +67,7 @@ class Claim:
     state: str
     content: bytes | None = None
     attempts: int = 0
-    error: str = ""
+    error: DreamlakeError | None = None
 
 
 class RunJournal:
@@ -82,6 +84,7 @@ class RunJournal:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self._lock = threading.Lock()
+        self._shards = 0
         self.is_new = not (folder / "journal.db").exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -122,10 +125,10 @@ class RunJournal:
         for name, value in ours.items():
             if facts.get(name) != value:
                 raise UsageError(
-                    f"{identity['sink']} holds rollouts of another run, whose {name} is {facts.get(name) or 'not given'!r}"
-                    f" and not {value or 'not given'!r}; write to another place"
+                    f"{identity['sink']} holds rollouts of another run, whose {name} is "
+                    f"{facts.get(name) or 'not given'!r} and not {value or 'not given'!r}; write to another place"
                 )
-        return facts["run"]
+        return str(facts["run"])
 
     def _begin_pass(self) -> int:
         (last,) = self._database.execute("SELECT coalesce(max(pass), 0) FROM rows").fetchone()
@@ -160,7 +163,7 @@ class RunJournal:
                 (position, self._pass, name, row_id),
             )
         return Claim(
-            known["row_id"], name, position, known["state"], known["content"], known["attempts"], known["error"] or ""
+            known["row_id"], name, position, known["state"], known["content"], known["attempts"], _error(known["error"])
         )
 
     def reopen(self, row_id: str) -> None:
@@ -183,10 +186,11 @@ class RunJournal:
             (content, attempts, charge, msgspec.json.encode(record), row_id),
         )
 
-    def failed(self, row_id: str, error: str, attempts: int) -> None:
+    def failed(self, row_id: str, error: DreamlakeError, attempts: int) -> None:
         """There is no rollout of a row."""
+        said = f"{type(error).__name__} {error}"
         self._write(
-            "UPDATE rows SET state = 'failed', error = ?, attempts = ? WHERE row_id = ?", (error, attempts, row_id)
+            "UPDATE rows SET state = 'failed', error = ?, attempts = ? WHERE row_id = ?", (said, attempts, row_id)
         )
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -211,7 +215,7 @@ class RunJournal:
             found = self._database.execute(
                 "SELECT row_id, error, attempts FROM rows WHERE state = 'failed' ORDER BY position"
             ).fetchall()
-        return [FailedRow(*row) for row in found]
+        return [FailedRow(row_id, _error(said) or DreamError(""), attempts) for row_id, said, attempts in found]
 
     def totals(self) -> tuple[int, float]:
         """How many rollouts there are, and what they cost in USD."""
@@ -220,6 +224,26 @@ class RunJournal:
                 "SELECT count(*), coalesce(sum(charge), 0) FROM rows WHERE state = 'ok'"
             ).fetchone()
         return int(ok), float(cost)
+
+    # -- parts of the metadata that are in the sink until all of it is ------------------------------------------------
+
+    def new_shard(self) -> str:
+        """The name of the next part, which none has had before."""
+        with self._lock:
+            self._shards += 1
+            name = f"part-{self._pass:04d}-{self._shards:05d}.parquet"
+            self._database.execute("INSERT INTO shards VALUES (?)", (name,))
+            self._commit()
+        return name
+
+    def shards(self) -> list[str]:
+        """The names of all parts."""
+        with self._lock:
+            return [name for (name,) in self._database.execute("SELECT name FROM shards ORDER BY name")]
+
+    def forget_shards(self) -> None:
+        """There are no parts any more."""
+        self._write("DELETE FROM shards", ())
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -251,3 +275,13 @@ class RunJournal:
         )
         row = cursor.fetchone()
         return None if row is None else dict(zip([column[0] for column in cursor.description], row, strict=True))
+
+
+def _error(said: str | None) -> DreamlakeError | None:
+    """An error as it was, by the name of its class."""
+    if said is None:
+        return None
+    name, _, text = said.partition(" ")
+    kind = getattr(errors, name, None)
+    plain = isinstance(kind, type) and issubclass(kind, DreamlakeError) and kind is not errors.MissingExtraError
+    return kind(text) if plain and kind is not None else DreamError(text)
