@@ -232,8 +232,8 @@ class InsufficientCreditsError(DreamError):
     """The balance does not cover a rollout (402).
 
     Attributes:
-        balance_mils: what there is, in thousandths of a dollar.
-        requested_mils: what it takes.
+        balance_mils: what there is, in mils: hundredths of a cent.
+        requested_mils: what it takes, in mils.
     """
 
     balance_mils = 0

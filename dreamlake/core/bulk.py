@@ -11,7 +11,7 @@ from msgspec import Struct
 from dreamlake.errors import DreamlakeError, UsageError
 
 __all__ = [
-    "MAX_CONCURRENCY", "TRIES", "BulkEvent", "BulkOptions", "CostEstimate", "FailedRow", "PredictOptions",
+    "MAX_CONCURRENCY", "TRIES", "Budget", "BulkEvent", "BulkOptions", "CostEstimate", "FailedRow", "PredictOptions",
     "PredictResult", "idempotency_key",
 ]  # fmt: skip
 
@@ -136,6 +136,34 @@ class CostEstimate:
         if rows is None:
             return cls(None, frames_per_row, None, price, None)
         return cls(rows, frames_per_row, rows * frames_per_row, price, rows * frames_per_row * price)
+
+
+@dataclass
+class Budget:
+    """What may still be spent: nothing is begun that could cost more.
+
+    Attributes:
+        most: USD; None for no bound.
+        spent: USD.
+        reserved: USD that may be spent on what is under way.
+    """
+
+    most: float | None
+    spent: float = 0.0
+    reserved: float = 0.0
+
+    def reserve(self, cost: float) -> bool:
+        """Set so much aside; False where there is not as much left."""
+        # Sums of cents in binary are off by a little, which must not cost the last row.
+        if self.most is not None and self.spent + self.reserved + cost > self.most * (1 + 1e-9):
+            return False
+        self.reserved += cost
+        return True
+
+    def settle(self, cost: float, spent: float) -> None:
+        """What was set aside has become what was spent."""
+        self.reserved -= cost
+        self.spent += spent
 
 
 class BulkEvent(Struct, frozen=True):

@@ -70,14 +70,18 @@ class HfSink(RolloutSink):
         """Make the dataset where there is none, and see what is in it and what still waits to be committed."""
         self._folder = folder / "spool"
         (self._folder / VIDEOS).mkdir(parents=True, exist_ok=True)
-        self._tried(lambda: self._hub.create_repo(self._repo, repo_type="dataset", private=self._private, exist_ok=True))
+        self._tried(
+            lambda: self._hub.create_repo(self._repo, repo_type="dataset", private=self._private, exist_ok=True)
+        )
         there = frozenset(self._tried(lambda: list(self._files())))
         if not resumed and METADATA in there:
             raise SinkError(f"{self.uri} has a {METADATA} already, which no journal knows of; write to another dataset")
         for part in self._folder.rglob(".*.part"):
             part.unlink(missing_ok=True)
         self._there = there
-        self._waiting = {path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if path.is_file()}
+        self._waiting = {
+            path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*") if path.is_file()
+        }
         with suppress(OSError, ValueError):  # then none is known of
             self._window.times = deque(json.loads((folder / "commits.json").read_text()))
 
@@ -90,7 +94,7 @@ class HfSink(RolloutSink):
         """Put a file beside those that wait; with enough of them, commit."""
         del record
         self._add(f"{VIDEOS}/{row_id}.mp4", lambda path: write_whole(path, video))
-        while len(self._waiting) >= 2 * FILES or (len(self._waiting) >= FILES and not self._committing.locked()):
+        while (waiting := self._ready()) >= 2 * FILES or (waiting >= FILES and not self._committing.locked()):
             self._commit(at_least=FILES)
 
     def write_metadata(self, name: str, path: Path) -> None:
@@ -109,10 +113,15 @@ class HfSink(RolloutSink):
         for name in shards:
             (self._folder / name).unlink(missing_ok=True)
             self._waiting.discard(name)
-        while self._waiting - {METADATA}:  # so that the metadata never names what is not there
+        while self._ready():  # so that the metadata never names what is not there
             self._commit(at_least=1)
         self._commit(at_least=1, delete=[name for name in shards if name in self._there])
         return self.uri
+
+    def _ready(self) -> int:
+        """How many files wait that may be committed before the end."""
+        with self._lock:
+            return len(self._waiting - {METADATA})
 
     def _add(self, name: str, write: Callable[[Path], None]) -> None:
         write(self._folder / name)

@@ -16,11 +16,12 @@ from dreamlake.errors import DreamlakeError, MissingExtraError, SinkError
 from dreamlake.io.journal import Claim, RunJournal
 from dreamlake.io.sink import METADATA, SHARDS, RolloutSink
 
-__all__ = ["Output"]
+__all__ = ["Output", "plain"]
 
 SHARD_ROWS = 500
 SHARD_SECONDS = 30.0
 BATCH = 1000
+LONGEST_VALUE = 4096
 
 
 class Output:
@@ -165,5 +166,29 @@ def _line(row: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
     line["file_name"] = f"videos/{row['row_id']}.mp4"
     line["source_index"] = row["position"]
     # Columns of sources differ, and so may rows; as JSON none is lost, and none takes the name of another.
-    line["metadata"] = msgspec.json.encode(row.get("metadata") or {}, enc_hook=str).decode()
+    line["metadata"] = msgspec.json.encode(row.get("metadata") or {}).decode()
     return line
+
+
+def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a source says of a row, as far as it is text, numbers, and lists and mappings of them.
+
+    Args:
+        metadata: of the row. Values that take more than 4 kB, such as other pictures, are left out.
+    """
+    kept = {}
+    for name, value in metadata.items():
+        try:
+            text = msgspec.json.encode(value, enc_hook=_plainly)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            continue
+        if len(text) <= LONGEST_VALUE:
+            kept[str(name)] = msgspec.json.decode(text)
+    return kept
+
+
+def _plainly(value: Any) -> Any:
+    """numpy's numbers and small arrays; anything else as text."""
+    if getattr(value, "size", 0) > LONGEST_VALUE:
+        raise ValueError("too long")
+    return value.tolist() if hasattr(value, "tolist") else str(value)

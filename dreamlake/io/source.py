@@ -99,8 +99,8 @@ class IterableSource:
         kind = _AsyncRows if later else _Rows
         return kind(items, self._ahead if once else [], self._put_back if once else None)
 
-    def _put_back(self, rows: list[SourceRow]) -> None:
-        self._ahead[:0] = rows
+    def _put_back(self, items: list[Any]) -> None:
+        self._ahead[:0] = items
         self._begun = False
 
     def __len__(self) -> int:
@@ -137,18 +137,28 @@ class _Pass:
     Args:
         items: what is iterated over.
         ahead: items that come before.
-        put_back: takes rows that were only looked at, where the source cannot give them again.
+        put_back: takes items that were only looked at, where the source cannot give them again.
     """
 
-    def __init__(self, items: Any, ahead: list[Any], put_back: Callable[[list[SourceRow]], None] | None) -> None:
+    def __init__(self, items: Any, ahead: list[Any], put_back: Callable[[list[Any]], None] | None) -> None:
         self._items = items
         self._ahead = ahead
         self._put_back = put_back
+        self._seen: list[Any] | None = None
 
-    def put_back(self, rows: list[SourceRow]) -> None:
-        """These rows were only looked at: the next pass has them too."""
+    def look(self) -> None:
+        """What comes from now on is only looked at."""
+        self._seen = []
+
+    def put_back(self) -> None:
+        """The next pass has what was looked at, too."""
         if self._put_back is not None:
-            self._put_back(rows)
+            self._put_back(self._seen or [])
+
+    def _row(self, item: Any) -> SourceRow:
+        if self._seen is not None:
+            self._seen.append(item)
+        return as_row(item)
 
     def _failure(self, error: Exception) -> RowError | BrokenSourceError:
         """What an error of the iteration means: an iterator may go on after it, a generator has ended."""
@@ -164,14 +174,14 @@ class _Rows(_Pass):
 
     def __next__(self) -> SourceRow:
         if self._ahead:
-            return as_row(self._ahead.pop(0))
+            return self._row(self._ahead.pop(0))
         try:
             item = next(self._items)
         except StopIteration:
             raise
         except Exception as error:
             raise self._failure(error) from error
-        return as_row(item)
+        return self._row(item)
 
 
 class _AsyncRows(_Pass):
@@ -180,14 +190,14 @@ class _AsyncRows(_Pass):
 
     async def __anext__(self) -> SourceRow:
         if self._ahead:
-            return as_row(self._ahead.pop(0))
+            return self._row(self._ahead.pop(0))
         try:
             item = await self._items.__anext__()
         except StopAsyncIteration:
             raise
         except Exception as error:
             raise self._failure(error) from error
-        return as_row(item)
+        return self._row(item)
 
 
 def as_row(item: Any) -> SourceRow:
