@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import dreamlake.aio as adl
+from dreamlake._async._runtime import gather
 from dreamlake.core.bulk import BulkEvent
 from dreamlake.errors import (
     BrokenSourceError,
@@ -36,8 +37,8 @@ from tests.predictions import (
     Status,
     actions,
     metadata,
-    mp4,
     png,
+    rollout,
     rows,
 )
 
@@ -64,6 +65,10 @@ def written(out: Path) -> set[str]:
     return {path.stem for path in (out / "videos").iterdir()}
 
 
+def listed(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 def ids(out: Path) -> list[str]:
     return [line["row_id"] for line in metadata(out)]
 
@@ -82,10 +87,10 @@ async def test_every_row_becomes_a_video_and_a_line_in_the_order_of_the_source(
     assert result.output_uri == str(out)
     assert result.cost_usd == pytest.approx(30 * COST)
     assert ids(out) == [f"run-{row:04d}" for row in range(30)]
-    assert (out / "videos" / "run-0003.mp4").read_bytes() == mp4(STEPS + 1, 3)
+    assert (out / "videos" / "run-0003.mp4").read_bytes() == rollout(3)
     line = metadata(out)[7]
     assert line.pop("sha256")
-    assert line.pop("bytes") == len(mp4(STEPS + 1, 7))
+    assert line.pop("bytes") == len(rollout(7))
     assert line == {
         "row_id": "run-0007",
         "file_name": "videos/run-0007.mp4",
@@ -101,7 +106,7 @@ async def test_every_row_becomes_a_video_and_a_line_in_the_order_of_the_source(
     }
     assert all(form["model"] == SPEC for form in engine.forms)
     assert set(engine.billed.values()) == {1}
-    assert {path.name for path in out.iterdir()} == {"videos", "metadata.parquet", ".dreamlake"}
+    assert listed(out) == {"videos", "metadata.parquet", ".dreamlake"}
 
 
 async def test_no_more_requests_than_asked_for_and_no_more_rows_in_memory_than_twice_that(
@@ -147,17 +152,17 @@ async def test_what_passes_costs_no_row_and_no_money(
     client: adl.AsyncClient, engine: Engine, out: Path, on_error: str
 ) -> None:
     chance = random.Random(7)
-    plan = {row: [chance.choice(FAULTS) for _ in range(chance.choice([1, 2]))] for row in range(0, 48, 2)}
+    plan = {row: [FAULTS[row // 2], *([chance.choice(FAULTS)] if row % 8 == 0 else [])] for row in range(0, 24, 2)}
     engine.faults = lambda row, before: dict(enumerate(plan.get(row, []))).get(before)
-    result = await client.predict_many(rows(48), RolloutSink.dir(out), spec=SPEC, concurrency=8, on_error=on_error)
-    assert (result.ok, result.failed) == (48, 0)
-    assert ids(out) == [f"run-{row:04d}" for row in range(48)]
-    assert engine.billed == dict.fromkeys(range(48), 1)
-    for row in range(48):
+    result = await client.predict_many(rows(24), RolloutSink.dir(out), spec=SPEC, concurrency=8, on_error=on_error)
+    assert (result.ok, result.failed) == (24, 0)
+    assert ids(out) == [f"run-{row:04d}" for row in range(24)]
+    assert engine.billed == dict.fromkeys(range(24), 1)
+    for row in range(24):
         assert len(engine.tries(row)) == 1 + len(plan.get(row, []))
         assert len(engine.keys(row)) == 1
-    assert [line["attempts"] for line in metadata(out)] == [1 + len(plan.get(row, [])) for row in range(48)]
-    assert len({key for row in range(48) for key in engine.keys(row)}) == 48
+    assert [line["attempts"] for line in metadata(out)] == [1 + len(plan.get(row, [])) for row in range(24)]
+    assert len({key for row in range(24) for key in engine.keys(row)}) == 24
 
 
 async def test_an_answer_that_comes_too_late_is_not_billed_again(engine: Engine, out: Path) -> None:
@@ -205,7 +210,7 @@ async def test_halt_stops_at_the_first_row_that_fails_and_keeps_what_was_under_w
         await client.predict_many(rows(60), RolloutSink.dir(out), spec=SPEC, concurrency=4, on_error="halt")
     result = caught.value.result
     assert [(row.row_id, row.attempts) for row in result.failures] == [("run-0010", 1)]
-    assert 10 <= result.ok <= 13
+    assert result.ok < 10 + 2 * 4
     assert len(engine.requests) == result.ok + 1  # all that was begun was waited for
     assert len(ids(out)) == result.ok
     assert written(out) == set(ids(out))
@@ -257,8 +262,8 @@ async def test_what_the_engine_asks_of_one_all_of_them_wait_for(
 
 async def test_a_storm_of_429_loses_no_row_and_calms_down(client: adl.AsyncClient, engine: Engine, out: Path) -> None:
     engine.slots, engine.seconds, engine.retry_after = 2, 0.01, "0"
-    result = await client.predict_many(rows(200), RolloutSink.dir(out), spec=SPEC, concurrency=16)
-    assert (result.ok, result.failed) == (200, 0)
+    result = await client.predict_many(rows(120), RolloutSink.dir(out), spec=SPEC, concurrency=16)
+    assert (result.ok, result.failed) == (120, 0)
     assert set(engine.billed.values()) == {1}
     later = engine.requests[len(engine.requests) // 2 :]
     assert sum(request.status == 429 for request in later) <= 0.05 * len(later)
@@ -266,7 +271,7 @@ async def test_a_storm_of_429_loses_no_row_and_calms_down(client: adl.AsyncClien
 
 async def test_when_all_rows_fail_it_stops_soon(client: adl.AsyncClient, engine: Engine, out: Path) -> None:
     engine.faults = lambda _row, _before: Status(404, detail="no such model")
-    with pytest.raises(TooManyFailuresError, match="10 of 10 rows failed.*no such model") as caught:
+    with pytest.raises(TooManyFailuresError, match=r"10 of 10 rows failed.*no such model") as caught:
         await client.predict_many(rows(500), RolloutSink.dir(out), spec="gone", concurrency=2)
     assert 10 <= caught.value.result.failed <= 12
     assert len(engine.requests) == caught.value.result.failed
@@ -363,7 +368,7 @@ async def test_ids_are_made_safe_and_none_takes_the_place_of_another(
     assert [line["source_id"] for line in lines] == [*names[:-1], "row-000010"]
     assert len({line["row_id"].lower() for line in lines}) == len(names)
     assert written(out) == {line["row_id"] for line in lines}
-    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert listed(tmp_path) == {"deep"}
     assert (lines[2]["row_id"], lines[3]["row_id"], lines[4]["row_id"]) == ("ep1_cam0", "same", "same-2")
     again = await client.predict_many(source, RolloutSink.dir(out), spec=SPEC)
     assert (again.ok, again.resumed) == (len(names), len(names))
@@ -445,30 +450,20 @@ async def test_a_folder_has_one_run(client: adl.AsyncClient, engine: Engine, out
 
 
 async def test_two_calls_at_once_do_not_share_a_folder(client: adl.AsyncClient, engine: Engine, out: Path) -> None:
-    source = Uneven(set())
-    failures: list[Exception] = []
+    engine.seconds = 0.05
+    outcomes: list[Any] = []
 
-    async def second(_: BulkEvent) -> None:
-        pass
+    async def call() -> None:
+        try:
+            outcomes.append(await client.predict_many(rows(20), RolloutSink.dir(out), spec=SPEC))
+        except UsageError as error:
+            outcomes.append(error)
 
-    seen: list[int] = []
-
-    def report(event: BulkEvent) -> None:
-        seen.append(event.ok)
-
-    from dreamlake.io.journal import RunJournal
-
-    result = await client.predict_many(source, RolloutSink.dir(out), spec=SPEC, progress=report)
-    assert result.ok == 30
-    identity = {"sink": str(out), "source": source.identity, "spec": SPEC, "seed": None, "num_steps": None}
-    journal = RunJournal(out / ".dreamlake", {**identity, "guidance": None})
-    try:
-        with pytest.raises(UsageError, match="another process writes to"):
-            await client.predict_many(source, RolloutSink.dir(out), spec=SPEC)
-    finally:
-        journal.close()
-    assert failures == []
-    assert seen == sorted(seen)
+    await gather(call, call)
+    refused, done = sorted(outcomes, key=lambda outcome: isinstance(outcome, adl.PredictResult))
+    assert "is written to by another call" in str(refused)
+    assert done.ok == 20
+    assert engine.billed == dict.fromkeys(range(20), 1)
 
 
 # Money
@@ -547,4 +542,4 @@ async def test_arguments_that_cannot_mean_anything(client: adl.AsyncClient, out:
             await client.predict_many(rows(1), sink, spec=SPEC, **arguments)
     with pytest.raises(UsageError, match="RolloutSink"):
         await client.predict_many(rows(1), str(out), spec=SPEC)  # type: ignore[arg-type]
-    assert not out.exists()
+    assert not listed(out.parent)
