@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ from dreamlake.errors import (
     SinkError,
     TooManyFailuresError,
 )
-from dreamlake.io.form import Form, make_form
+from dreamlake.io.form import Form
 from dreamlake.io.journal import Claim, RunJournal
 from dreamlake.io.output import Output, plain
 from dreamlake.io.sink import LakeSink, RolloutSink
@@ -232,7 +231,7 @@ class Bulk:
         try:
             if hasattr(frame, "numpy"):  # a Video, whose pixels may have to be awaited
                 frame = settle(frame.numpy)
-            return offload(partial(make_form, frame, [row.actions], self._spec, self._predict))
+            return self._engine.form("/v1/predict", frame, [row.actions], self._spec, self._predict)
         except RowError:
             raise
         except DreamlakeError as error:
@@ -262,7 +261,7 @@ class Bulk:
                 attempts += 1
                 failure: DreamError
                 try:
-                    answer = self._engine.post_form("/v1/predict", form, key)
+                    answer = self._engine.post_form(form, key)
                     rollout = rollout_of(answer.content, answer.headers, self._spec)
                 except DreamError as error:
                     failure = error
@@ -313,7 +312,6 @@ class Bulk:
             "estimated_charge_usd": rollout.charge_usd,
             "attempts": attempts,
             "bytes": len(rollout.video),
-            "sha256": sha256(rollout.video).hexdigest(),
             "metadata": plain(row.metadata),
         }
         if self._lake is not None:
