@@ -1,7 +1,7 @@
-"""Bulk inference, rows/s: against an engine of 50 ms a rollout, beside what that allows and beside dream-engine; memory.
+"""Bulk inference, rows/s: an engine of 50 ms a rollout, beside what that allows and beside dream-engine; memory.
 
-The engine is a process of its own, answers with 100 kB, and does nothing but wait. What it allows, the ideal, is as many
-rows in 50 ms as there may be requests at once. Memory is that of a process which works through all rows, looked at
+The engine is a process of its own, answers with 100 kB, and does nothing but wait. What it allows, the ideal, is as
+many rows in 50 ms as there may be requests at once. Memory is that of a process which works through all rows, looked at
 after the first thousand and at the end.
 """
 
@@ -147,7 +147,8 @@ async def _serve(seconds: float) -> None:
     video = mp4(STEPS + 1)
     video += (ANSWER - len(video)).to_bytes(4) + b"free" + bytes(ANSWER - len(video) - 8)
     head = (
-        "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nX-DreamEngine-Request-Id: 1\r\nX-DreamEngine-Engine-Wall-Ms: 50\r\n"
+        "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nX-DreamEngine-Request-Id: 1\r\n"
+        "X-DreamEngine-Engine-Wall-Ms: 50\r\n"
         f"X-DreamEngine-Estimated-Charge-USD: 0.0245\r\nContent-Length: {len(video)}\r\n\r\n"
     )
     answer = head.encode() + video
