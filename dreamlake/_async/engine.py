@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from dreamlake._async._runtime import close_client, http_client, offload, sleep
+from dreamlake._async._runtime import close_client, http_client, offload, settle, sleep
 from dreamlake.config import EngineAddress
 from dreamlake.core.boxes import count_samples
 from dreamlake.core.bulk import TRIES, PredictOptions
@@ -20,12 +20,14 @@ from dreamlake.core.wireengine import CHARGE, CUSTOMER, IDEMPOTENCY_KEY, REQUEST
 from dreamlake.errors import (
     AuthError,
     DreamError,
+    DreamlakeError,
     EngineError,
     EngineUnreachableError,
     InsufficientCreditsError,
     MediaError,
     ModelNotFoundError,
     RateLimitError,
+    RowError,
     ValidationError,
 )
 from dreamlake.io.form import Form, make_form
@@ -75,6 +77,11 @@ class AsyncEngine:
             RowError: what cannot be sent.
         """
         build = partial(self._client().build_request, "POST", self.address.url + route)
+        try:
+            if hasattr(frame, "numpy"):  # a Video, whose pixels may have to be awaited
+                frame = await settle(frame.numpy)
+        except DreamlakeError as error:
+            raise RowError(f"frame: {error}") from error
         return await offload(partial(make_form, build, frame, sequences, spec, options))
 
     async def post_form(self, form: Form, key: str) -> httpx.Response:

@@ -82,7 +82,7 @@ class Client:
         """Predict what a sequence of actions leads to.
 
         Args:
-            frame: to start from: PNG or JPEG bytes, a path, (H, W, 3) uint8, a PIL image.
+            frame: to start from: PNG or JPEG bytes, a path, (H, W, 3) uint8, a PIL image, a Video of one frame.
             actions: (T, A) numbers, ``.npy`` bytes, or the path of such a file.
             spec: the model; None for the one that the engine has.
             seed: of the noise; None, here and below, leaves it to the model.

@@ -55,3 +55,4 @@ async def test_from_the_lake_to_the_lake(client: adl.AsyncClient, engine: Engine
     assert len(engine.requests) == len(clips)
     with pytest.raises(UsageError, match="clips and 1 actions"):
         frames_from_lake(clips, of_each[:1])
+    assert (await client.predict(video[0], of_each[0])).num_frames == STEPS + 1

@@ -54,3 +54,4 @@ def test_from_the_lake_to_the_lake(client: dl.Client, engine: Engine, lake: str)
     assert len(engine.requests) == len(clips)
     with pytest.raises(UsageError, match="clips and 1 actions"):
         frames_from_lake(clips, of_each[:1])
+    assert client.predict(video[0], of_each[0]).num_frames == STEPS + 1
