@@ -332,8 +332,8 @@ async def test_bad_frames_and_actions_are_rows_that_fail(
     source = frames_from_dir(tmp_path)
     assert source.rows_hint == 12
     result = await client.predict_many(source, RolloutSink.dir(tmp_path / "out"), spec=SPEC)
+    assert {row.row_id: row.attempts for row in result.failures} == {"3": 0, "5": 0, "7": 0}, result.failures
     assert (result.ok, result.failed) == (9, 3)
-    assert {row.row_id: row.attempts for row in result.failures} == {"3": 0, "5": 0, "7": 0}
     assert engine.rows() == {*range(12)} - {3, 5, 7}
 
 
