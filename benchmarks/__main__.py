@@ -31,6 +31,7 @@ WORKS = {  # the name, and the module; its first line is the help
     "load": "load",
     "tracks": "tracks",
     "vectors": "vectors",
+    "predict": "predict",
 }
 WIDTH = 150
 
@@ -87,7 +88,8 @@ def _run(asked: argparse.Namespace, folder: Path, console: Console) -> None:
     finally:
         dl.close()
     peers = ", ".join(
-        f"{name} {_version(name)}" for name in ("av", "torchcodec", "decord2", "imageio-ffmpeg", "soundfile")
+        f"{name} {_version(name)}"
+        for name in ("av", "torchcodec", "decord2", "imageio-ffmpeg", "soundfile", "dream-engine")
     )
     console.print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {peers}; {'quick' if asked.quick else 'full'}"

@@ -11,6 +11,7 @@ This is the blocking API; ``import dreamlake.aio as adl`` has the same names to 
 from dreamlake._sync import (
     Asset,
     Audio,
+    Client,
     Image,
     LabelTrack,
     SearchResult,
@@ -34,27 +35,49 @@ from dreamlake._sync import (
     vec_indexes,
 )
 from dreamlake.config import connect
+from dreamlake.core.bulk import BulkEvent, CostEstimate, FailedRow, PredictResult
 from dreamlake.core.entries import Entry
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
 from dreamlake.core.uploads import UploadReport, UploadResult
-from dreamlake.errors import DreamlakeError
+from dreamlake.errors import (
+    AuthError,
+    DreamError,
+    DreamlakeError,
+    InsufficientCreditsError,
+    ModelNotFoundError,
+    RateLimitError,
+    ValidationError,
+)
+from dreamlake.media.rollout import Rollout
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Asset",
     "Audio",
+    "AuthError",
+    "BulkEvent",
+    "Client",
+    "CostEstimate",
+    "DreamError",
     "DreamlakeError",
     "Entry",
+    "FailedRow",
     "Image",
+    "InsufficientCreditsError",
     "LabelTrack",
+    "ModelNotFoundError",
+    "PredictResult",
     "Prefix",
+    "RateLimitError",
+    "Rollout",
     "SearchResult",
     "TextTrack",
     "UploadEvent",
     "UploadReport",
     "UploadResult",
+    "ValidationError",
     "VectorIndex",
     "Video",
     "VideoArray",

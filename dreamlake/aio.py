@@ -9,6 +9,7 @@
 from dreamlake._async import (
     AsyncAsset,
     AsyncAudio,
+    AsyncClient,
     AsyncImage,
     AsyncLabelTrack,
     AsyncSearchResult,
@@ -32,15 +33,26 @@ from dreamlake._async import (
     vec_indexes,
 )
 from dreamlake.config import connect
+from dreamlake.core.bulk import BulkEvent, CostEstimate, FailedRow, PredictResult
 from dreamlake.core.entries import Entry
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
 from dreamlake.core.uploads import UploadReport, UploadResult
-from dreamlake.errors import DreamlakeError
+from dreamlake.errors import (
+    AuthError,
+    DreamError,
+    DreamlakeError,
+    InsufficientCreditsError,
+    ModelNotFoundError,
+    RateLimitError,
+    ValidationError,
+)
+from dreamlake.media.rollout import Rollout
 
 __all__ = [
     "AsyncAsset",
     "AsyncAudio",
+    "AsyncClient",
     "AsyncImage",
     "AsyncLabelTrack",
     "AsyncSearchResult",
@@ -48,12 +60,23 @@ __all__ = [
     "AsyncVectorIndex",
     "AsyncVideo",
     "AsyncVideoArray",
+    "AuthError",
+    "BulkEvent",
+    "CostEstimate",
+    "DreamError",
     "DreamlakeError",
     "Entry",
+    "FailedRow",
+    "InsufficientCreditsError",
+    "ModelNotFoundError",
+    "PredictResult",
     "Prefix",
+    "RateLimitError",
+    "Rollout",
     "UploadEvent",
     "UploadReport",
     "UploadResult",
+    "ValidationError",
     "close",
     "connect",
     "delete",
@@ -72,8 +95,8 @@ __all__ = [
 ]
 
 for _definition in (
-    AsyncAsset, AsyncAudio, AsyncImage, AsyncLabelTrack, AsyncSearchResult, AsyncTextTrack, AsyncVectorIndex,
-    AsyncVideo, AsyncVideoArray, close, delete, download, find, label_track, load, load_video, ls, move, text_track,
-    upload, upload_many, vec_index, vec_indexes,
+    AsyncAsset, AsyncAudio, AsyncClient, AsyncImage, AsyncLabelTrack, AsyncSearchResult, AsyncTextTrack,
+    AsyncVectorIndex, AsyncVideo, AsyncVideoArray, close, delete, download, find, label_track, load, load_video, ls, move,
+    text_track, upload, upload_many, vec_index, vec_indexes,
 ):  # fmt: skip
     _definition.__module__ = __name__

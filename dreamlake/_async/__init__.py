@@ -4,6 +4,7 @@ from dreamlake._async.api import close, load, load_video
 from dreamlake._async.asset import AsyncAsset
 from dreamlake._async.audio import AsyncAudio
 from dreamlake._async.catalog import delete, find, ls, move
+from dreamlake._async.client import AsyncClient
 from dreamlake._async.download import download
 from dreamlake._async.image import AsyncImage
 from dreamlake._async.searchresult import AsyncSearchResult
@@ -15,7 +16,7 @@ from dreamlake._async.video import AsyncVideo
 from dreamlake._async.videoarray import AsyncVideoArray
 
 __all__ = [
-    "AsyncAsset", "AsyncAudio", "AsyncImage", "AsyncLabelTrack", "AsyncSearchResult", "AsyncTextTrack",
+    "AsyncAsset", "AsyncAudio", "AsyncClient", "AsyncImage", "AsyncLabelTrack", "AsyncSearchResult", "AsyncTextTrack",
     "AsyncVectorIndex", "AsyncVideo", "AsyncVideoArray", "close", "delete", "download", "find", "label_track", "load",
     "load_video", "ls", "move", "text_track", "upload", "upload_many", "vec_index", "vec_indexes",
 ]  # fmt: skip

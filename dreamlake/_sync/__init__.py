@@ -5,6 +5,7 @@ from dreamlake._sync.api import close, load, load_video
 from dreamlake._sync.asset import Asset
 from dreamlake._sync.audio import Audio
 from dreamlake._sync.catalog import delete, find, ls, move
+from dreamlake._sync.client import Client
 from dreamlake._sync.download import download
 from dreamlake._sync.image import Image
 from dreamlake._sync.searchresult import SearchResult
@@ -16,7 +17,7 @@ from dreamlake._sync.video import Video
 from dreamlake._sync.videoarray import VideoArray
 
 __all__ = [
-    "Asset", "Audio", "Image", "LabelTrack", "SearchResult", "TextTrack",
+    "Asset", "Audio", "Client", "Image", "LabelTrack", "SearchResult", "TextTrack",
     "VectorIndex", "Video", "VideoArray", "close", "delete", "download", "find", "label_track", "load",
     "load_video", "ls", "move", "text_track", "upload", "upload_many", "vec_index", "vec_indexes",
 ]  # fmt: skip
