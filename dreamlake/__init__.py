@@ -10,6 +10,7 @@ This is the blocking API; ``import dreamlake.aio as adl`` has the same names to 
 
 from dreamlake._sync import (
     Asset,
+    Client,
     Video,
     VideoArray,
     close,
@@ -24,22 +25,44 @@ from dreamlake._sync import (
     upload_many,
 )
 from dreamlake.config import connect
+from dreamlake.core.bulk import BulkEvent, CostEstimate, FailedRow, PredictResult
 from dreamlake.core.entries import Entry
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
 from dreamlake.core.uploads import UploadReport, UploadResult
-from dreamlake.errors import DreamlakeError
+from dreamlake.errors import (
+    AuthError,
+    DreamError,
+    DreamlakeError,
+    InsufficientCreditsError,
+    ModelNotFoundError,
+    RateLimitError,
+    ValidationError,
+)
+from dreamlake.media.rollout import Rollout
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Asset",
+    "AuthError",
+    "BulkEvent",
+    "Client",
+    "CostEstimate",
+    "DreamError",
     "DreamlakeError",
     "Entry",
+    "FailedRow",
+    "InsufficientCreditsError",
+    "ModelNotFoundError",
+    "PredictResult",
     "Prefix",
+    "RateLimitError",
+    "Rollout",
     "UploadEvent",
     "UploadReport",
     "UploadResult",
+    "ValidationError",
     "Video",
     "VideoArray",
     "close",

@@ -8,6 +8,7 @@
 
 from dreamlake._async import (
     AsyncAsset,
+    AsyncClient,
     AsyncVideo,
     AsyncVideoArray,
     close,
@@ -19,25 +20,47 @@ from dreamlake._async import (
     ls,
     move,
     upload,
-    upload_many,
+    upload, upload_many,
 )
 from dreamlake.config import connect
+from dreamlake.core.bulk import BulkEvent, CostEstimate, FailedRow, PredictResult
 from dreamlake.core.entries import Entry
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.prefix import Prefix
 from dreamlake.core.uploads import UploadReport, UploadResult
-from dreamlake.errors import DreamlakeError
+from dreamlake.errors import (
+    AuthError,
+    DreamError,
+    DreamlakeError,
+    InsufficientCreditsError,
+    ModelNotFoundError,
+    RateLimitError,
+    ValidationError,
+)
+from dreamlake.media.rollout import Rollout
 
 __all__ = [
     "AsyncAsset",
+    "AsyncClient",
     "AsyncVideo",
     "AsyncVideoArray",
+    "AuthError",
+    "BulkEvent",
+    "CostEstimate",
+    "DreamError",
     "DreamlakeError",
     "Entry",
+    "FailedRow",
+    "InsufficientCreditsError",
+    "ModelNotFoundError",
+    "PredictResult",
     "Prefix",
+    "RateLimitError",
+    "Rollout",
     "UploadEvent",
     "UploadReport",
     "UploadResult",
+    "ValidationError",
     "close",
     "connect",
     "delete",
@@ -52,7 +75,7 @@ __all__ = [
 ]
 
 for _definition in (
-    AsyncAsset, AsyncVideo, AsyncVideoArray, close, delete, download, find, load, load_video, ls, move, upload,
-    upload_many,
+    AsyncAsset, AsyncClient, AsyncVideo, AsyncVideoArray, close, delete, download, find, load, load_video, ls, move,
+    upload, upload_many,
 ):  # fmt: skip
     _definition.__module__ = __name__

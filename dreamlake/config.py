@@ -6,6 +6,8 @@ In this order: what ``connect`` said, the environment (``DREAMLAKE_URL``, or ``D
 the bytes of that one elsewhere, such as ``s3://bucket/prefix``; ``DREAMLAKE_DATABASE`` or ``database`` does so with its
 database, such as ``postgresql://user:password@host/name``. ``DREAMLAKE_HOME`` moves ``~/.dreamlake``, and
 ``DREAMLAKE_CACHE_BYTES`` bounds what is kept there of remote videos.
+
+The engine is another service, with variables of its own: ``DREAM_BASE_URL`` and ``DREAM_API_KEY``.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ from dreamlake.core.targets import shown_database
 from dreamlake.errors import ConfigError, InvalidTargetError, UsageError
 
 __all__ = [
-    "EMBEDDED_URL", "LakeAddress", "cache_bytes", "connect", "current_lake", "home", "lake_at", "log_in",
-    "storage_location",
+    "EMBEDDED_URL", "ENGINE_URL", "EngineAddress", "LakeAddress", "cache_bytes", "connect", "current_lake",
+    "engine_at", "home", "lake_at", "log_in", "storage_location",
 ]  # fmt: skip
 
 EMBEDDED_URL = "http://embedded.dreamlake"
+ENGINE_URL = "http://localhost:10434"
 CACHE_BYTES = 10 * 10**9
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -64,6 +67,39 @@ class LakeAddress:
         over = f" over {self.storage}" if self.storage else ""
         kept = f" with {shown_database(self.database)}" if self.database else ""
         return f"the embedded lake in {self.data}{over}{kept}"
+
+
+@dataclass(frozen=True)
+class EngineAddress:
+    """Where an engine is.
+
+    Attributes:
+        url: without a slash at its end.
+        api_key: None without one.
+    """
+
+    url: str
+    api_key: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def engine_at(base_url: str | None, api_key: str | None) -> EngineAddress:
+    """The engine that is named, or that the environment names, or one on this machine.
+
+    Args:
+        base_url: None for ``DREAM_BASE_URL``.
+        api_key: None for ``DREAM_API_KEY``.
+
+    Raises:
+        UsageError: not a URL.
+    """
+    url = base_url or os.environ.get("DREAM_BASE_URL") or ENGINE_URL
+    try:
+        return EngineAddress(_url(url), api_key or os.environ.get("DREAM_API_KEY") or None)
+    except InvalidTargetError:
+        raise UsageError(f"{url!r} is not the URL of an engine, such as {ENGINE_URL}") from None
 
 
 _connected: LakeAddress | None = None

@@ -24,7 +24,21 @@
     ├── LakeUnreachableError (ConnectionError)   no answer at all
     ├── UploadPausedError                 sent in part; the next run resumes
     ├── ProcessingError                   uploaded, but the lake could not process it
-    └── IntegrityError                    bytes that do not match their hash
+    ├── IntegrityError                    bytes that do not match their hash
+    └── DreamError                        the engine said no, or bulk inference stopped
+        ├── AuthError                     401, 403: the key does not reach the engine
+        ├── InsufficientCreditsError      402: the balance does not cover it
+        ├── ModelNotFoundError (LookupError)   404: the engine has no such model, or job
+        ├── ValidationError (ValueError)  400, 413, 422: the engine cannot take the input
+        ├── RateLimitError                429: too many requests
+        ├── EngineError                   5xx, or an answer that is no rollout
+        ├── EngineUnreachableError (ConnectionError)   no answer from the engine
+        ├── RowError                      a row of a source that cannot be sent
+        ├── BrokenSourceError             a source that gives no more rows, though there are some
+        ├── SinkError                     rollouts that cannot be stored
+        ├── CostLimitError                going on would cost more than it may
+        ├── TooManyFailuresError          most rows fail, so going on would be waste
+        └── JobFailedError                a job of the engine that came to no end
 
 Where a builtin names the same thing, the error is that builtin too, so ``except IndexError`` and
 ``except FileNotFoundError`` work as everywhere in Python.
@@ -36,28 +50,42 @@ from typing import Any
 
 __all__ = [
     "AccessError",
+    "AuthError",
+    "BrokenSourceError",
     "ConfigError",
+    "CostLimitError",
+    "DreamError",
     "DreamlakeError",
+    "EngineError",
+    "EngineUnreachableError",
     "FileChangedError",
     "FrameIndexError",
+    "InsufficientCreditsError",
     "IntegrityError",
     "InvalidIdError",
     "InvalidKeyError",
     "InvalidTargetError",
+    "JobFailedError",
     "LakeError",
     "LakeUnreachableError",
     "MediaError",
     "MissingExtraError",
+    "ModelNotFoundError",
     "NotFoundError",
     "ProcessingError",
+    "RateLimitError",
     "RequestError",
+    "RowError",
     "ServerError",
+    "SinkError",
     "SourceError",
     "SourceNotFoundError",
     "SourceUnreachableError",
+    "TooManyFailuresError",
     "UnsupportedTypeError",
     "UploadPausedError",
     "UsageError",
+    "ValidationError",
 ]
 
 
@@ -169,3 +197,88 @@ class ProcessingError(DreamlakeError):
 
 class IntegrityError(DreamlakeError):
     """Bytes that do not match the hash they are stored under."""
+
+
+class DreamError(DreamlakeError):
+    """The engine said no, or bulk inference stopped.
+
+    Attributes:
+        status_code: the HTTP status of the engine's answer; None where there was none.
+        request_id: what the engine calls the request; None where it said nothing.
+        retry_after: seconds after which it may be tried again, as the engine says; None where it said nothing.
+        result: where ``predict_many`` raised it: what had become of the rows until then.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.result: Any = None
+
+
+class AuthError(DreamError):
+    """The API key is missing, unknown, or does not reach this (401, 403)."""
+
+
+class InsufficientCreditsError(DreamError):
+    """The balance does not cover a rollout (402).
+
+    Attributes:
+        balance_mils: what there is, in mils: hundredths of a cent.
+        requested_mils: what it takes, in mils.
+    """
+
+    balance_mils = 0
+    requested_mils = 0
+
+
+class ModelNotFoundError(DreamError, LookupError):
+    """The engine has no such model, or no such job (404)."""
+
+
+class ValidationError(DreamError, ValueError):
+    """The engine cannot take the input (400, 413, 422)."""
+
+
+class RateLimitError(DreamError):
+    """Too many requests, and waiting as the engine asked did not help (429)."""
+
+
+class EngineError(DreamError):
+    """The engine failed (5xx), or sent what is no rollout."""
+
+
+class EngineUnreachableError(DreamError, ConnectionError):
+    """No answer from the engine."""
+
+
+class RowError(DreamError):
+    """A row of a source that cannot be sent."""
+
+
+class BrokenSourceError(DreamError):
+    """A source failed in a way that keeps it from giving the rows that it still has."""
+
+
+class SinkError(DreamError):
+    """Rollouts that cannot be stored where they should go."""
+
+
+class CostLimitError(DreamError):
+    """Going on would cost more than ``max_cost_usd``."""
+
+
+class TooManyFailuresError(DreamError):
+    """Most rows fail, so going on would be waste."""
+
+
+class JobFailedError(DreamError):
+    """A job of the engine failed or was cancelled."""

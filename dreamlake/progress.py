@@ -6,12 +6,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from dreamlake.core.bulk import BulkEvent
 from dreamlake.core.events import Stage, UploadEvent
 
-__all__ = ["Progress", "bars", "lines", "many_bars", "many_progress", "upload_progress"]
+__all__ = [
+    "BulkProgress", "Progress", "bars", "bulk_progress", "lines", "many_bars", "many_progress", "upload_progress",
+]  # fmt: skip
 
 Progress = bool | Callable[[UploadEvent], None] | None
 """``None`` shows a bar where somebody can see it, ``True`` always, ``False`` never; a callable gets the events."""
+
+BulkProgress = bool | Callable[[BulkEvent], None] | None
+"""The same of bulk inference."""
 
 _TITLES: dict[Stage, str] = {"hash": "reading", "upload": "sending", "process": "processing", "download": "fetching"}
 
@@ -98,6 +104,45 @@ def bars(title: str) -> Iterator[Callable[[UploadEvent], None]]:
             if event.stage not in tasks:
                 tasks[event.stage] = shown.add_task(f"{_TITLES[event.stage]} {title}", total=event.total * scale)
             shown.update(tasks[event.stage], completed=event.done * scale, total=event.total * scale)
+
+        yield report
+
+
+@contextmanager
+def bulk_progress(progress: BulkProgress, total: int | None) -> Iterator[Callable[[BulkEvent], None]]:
+    """What bulk inference reports to: the caller's own function, a bar, or nothing."""
+    if callable(progress):
+        yield progress
+    elif progress or (progress is None and _watched()):
+        with _bulk_bar(total) as report:
+            yield report
+    else:
+        yield lambda _: None
+
+
+@contextmanager
+def _bulk_bar(total: int | None) -> Iterator[Callable[[BulkEvent], None]]:
+    """One bar: rows, how many failed, how many a second, how long it takes still, and the cost so far."""
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("rows"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    begun = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task("rows", total=total, said="")
+
+        def report(event: BulkEvent) -> None:
+            rate = (event.ok + event.failed) / max(time.monotonic() - begun, 1e-9)
+            said = f"{event.failed} failed, {rate:.1f}/s, ${event.cost_usd:.4f}"
+            shown.update(task, completed=event.seen, total=event.total, said=said)
 
         yield report
 

@@ -44,6 +44,8 @@ MAX_BRANCHES = 5
 
 # Names that need more than to lose the prefix `Async`, as `AsyncIterator` and `httpx.AsyncClient` do.
 NAMES = {
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
     "_async": "_sync",
     "aclosing": "closing",
     "async_property": "property",

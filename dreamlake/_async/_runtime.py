@@ -53,7 +53,9 @@ __all__ = [
     "Stream",
     "async_only",
     "async_property",
+    "close_client",
     "close_clients",
+    "crew",
     "demand",
     "gather",
     "http_client",
@@ -63,7 +65,9 @@ __all__ = [
     "open_file",
     "read_body",
     "received",
+    "settle",
     "sleep",
+    "take",
 ]
 
 D = TypeVar("D")
@@ -309,6 +313,73 @@ class Shared(Generic[T]):
             del running[key]
 
 
+async def crew(
+    work: Callable[[], Awaitable[None]],
+    count: int,
+    stop: Callable[[], None],
+    finish: Callable[[], Awaitable[None]],
+    patience: float,
+) -> None:
+    """Have several workers do the same work at once until they are done, and then finish.
+
+    An error of one is raised when the others have ended too. When the caller is cancelled, it finishes all the same.
+
+    Args:
+        work: What each of them does.
+        count: How many there are.
+        stop: Called after an error or a cancellation: lets workers end soon, of themselves.
+        finish: Called once, when all have ended.
+        patience: Seconds that workers have to end after a cancellation. Those that have not are cancelled too.
+    """
+    workers = [asyncio.create_task(_worker(work, stop)) for _ in range(count)]
+    try:
+        await asyncio.wait(workers)
+    except asyncio.CancelledError:
+        stop()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait(workers, timeout=patience)
+            for worker in workers:
+                worker.cancel()
+            await _ended(workers)
+            await finish()
+        raise
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await _ended(workers)
+    failures = [worker.exception() for worker in workers if not worker.cancelled()]
+    await finish()
+    for failure in failures:
+        if failure is not None:
+            raise failure
+
+
+async def _worker(work: Callable[[], Awaitable[None]], stop: Callable[[], None]) -> None:
+    try:
+        await work()
+    except BaseException:
+        stop()
+        raise
+
+
+async def settle(fn: Callable[[], Any]) -> Any:
+    """Call a function of the user's that may block; where it gives an awaitable, that is awaited."""
+    result = await offload(fn)
+    return await result if isinstance(result, Awaitable) else result
+
+
+async def take(iterator: Any, end: Any) -> Any:
+    """The next item of an iterator that may block, or of an asynchronous one.
+
+    Args:
+        iterator: Has `__next__` or `__anext__`.
+        end: What to return when there is none.
+    """
+    if hasattr(iterator, "__anext__"):
+        return await anext(iterator, end)
+    return await offload(lambda: next(iterator, end))
+
+
 def _rest(items: Iterable[S], limit: int) -> Iterator[S]:
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
@@ -406,6 +477,13 @@ def http_client(key: Hashable, make: Callable[[], "httpx.AsyncClient"]) -> "http
         with suppress(StopIteration):
             closer.asend(None).send(None)
     return clients[key][0]
+
+
+async def close_client(key: Hashable) -> None:
+    """Close one client of the running loop, if there is one; the next use makes a new one."""
+    clients = _clients.get(asyncio.get_running_loop(), {})
+    if key in clients:
+        await clients.pop(key)[1].aclose()
 
 
 async def close_clients() -> None:

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
@@ -23,7 +23,9 @@ from os import PathLike
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, cast
+
+from dreamlake.errors import UsageError
 
 if TYPE_CHECKING:
     import httpx  # slow to import, and not needed before the first request
@@ -37,7 +39,9 @@ __all__ = [
     "Shared",
     "Slots",
     "Stream",
+    "close_client",
     "close_clients",
+    "crew",
     "demand",
     "gather",
     "http_client",
@@ -47,7 +51,9 @@ __all__ = [
     "open_file",
     "read_body",
     "received",
+    "settle",
     "sleep",
+    "take",
 ]
 
 S = TypeVar("S")
@@ -233,6 +239,79 @@ class Shared(Generic[T]):
         return result
 
 
+def crew(
+    work: Callable[[], None],
+    count: int,
+    stop: Callable[[], None],
+    finish: Callable[[], None],
+    patience: float,
+) -> None:
+    """Have several workers do the same work at once until they are done, and then finish.
+
+    An error of one is raised when the others have ended too. When the caller is interrupted, it finishes all the same.
+
+    Args:
+        work: What each of them does.
+        count: How many there are.
+        stop: Called after an error or an interruption: lets workers end soon, of themselves.
+        finish: Called once, when all have ended.
+        patience: Seconds that workers have to end after an interruption. Threads cannot be stopped: those that have
+            not ended are left behind, and keep no process from ending.
+    """
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 (raised below, in the caller)
+            failures.append(error)
+            stop()
+
+    # Not an executor's threads: the interpreter waits for these at its end.
+    workers = [
+        threading.Thread(target=copy_context().run, args=(run,), name=f"dreamlake-crew-{number}", daemon=True)
+        for number in range(count)
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    except BaseException:
+        stop()
+        deadline = time.monotonic() + patience
+        for worker in workers:
+            if worker.ident is not None:
+                worker.join(max(0.0, deadline - time.monotonic()))
+        finish()
+        raise
+    finish()
+    if failures:
+        raise failures[0]
+
+
+def settle(fn: Callable[[], Any]) -> Any:
+    """Call a function of the user's that may block; one that gives an awaitable is for the async API."""
+    result = fn()
+    if isinstance(result, Awaitable):
+        if isinstance(result, Coroutine):
+            result.close()
+        raise UsageError("this needs the async API: it gives what has to be awaited")
+    return result
+
+
+def take(iterator: Any, end: Any) -> Any:
+    """The next item of an iterator; an asynchronous one is for the async API.
+
+    Args:
+        iterator: Has `__next__`.
+        end: What to return when there is none.
+    """
+    if hasattr(iterator, "__anext__"):
+        raise UsageError("an asynchronous source needs the async API: dreamlake.aio.AsyncClient")
+    return next(iterator, end)
+
+
 def _rest(items: Iterable[S], limit: int) -> tuple[Iterator[S], bool]:
     """An iterator over the items, and whether there is at most one: that needs no thread."""
     if limit < 1:
@@ -296,6 +375,14 @@ def http_client(key: Hashable, make: Callable[[], "httpx.Client"]) -> "httpx.Cli
         if key not in _clients:
             _clients[key] = make()
         return _clients[key]
+
+
+def close_client(key: Hashable) -> None:
+    """Close one client of this process, if there is one; the next use makes a new one."""
+    with _clients_lock:
+        client = _clients.pop(key, None)
+    if client is not None:
+        client.close()
 
 
 def close_clients() -> None:

@@ -39,7 +39,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class CreditsNeeded(Struct):
-    """What a 402 says in ``detail``, in thousandths of a dollar: what there is, and what it takes."""
+    """What a 402 says in ``detail``, in mils (hundredths of a cent): what there is, and what it takes."""
 
     balance_mils: int
     requested_mils: int

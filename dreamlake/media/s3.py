@@ -8,8 +8,9 @@ from typing import Any
 
 from dreamlake.errors import ConfigError, InvalidTargetError, MissingExtraError
 
-__all__ = ["has_credentials", "sign"]
+__all__ = ["client", "has_credentials", "sign"]
 
+POOL = 64  # connections; bulk inference has a thread for each row that is under way
 EXPIRES = 3600  # seconds; every request is signed anew
 
 
@@ -48,6 +49,22 @@ def has_credentials() -> bool:
     return bool(_client(None).meta.config.signature_version == "s3v4")
 
 
+def client(purpose: str) -> Any:
+    """A client of S3 as AWS's own tools would configure it; any number of threads may use it at once.
+
+    Args:
+        purpose: what it is wanted for, for the message of a missing extra.
+
+    Raises:
+        MissingExtraError: botocore is not installed.
+        ConfigError: AWS is configured in a way that cannot be meant.
+    """
+    try:
+        return _client(None)
+    except MissingExtraError as error:
+        raise MissingExtraError("s3", purpose) from error
+
+
 def _client(region: str | None) -> Any:
     try:
         from botocore import UNSIGNED
@@ -64,7 +81,7 @@ def _client(region: str | None) -> Any:
             try:
                 session = Session()
                 version = UNSIGNED if session.get_credentials() is None else "s3v4"
-                config = Config(signature_version=version)
+                config = Config(signature_version=version, max_pool_connections=POOL)
                 client = session.create_client("s3", region_name=region, config=config)
             except (BotoCoreError, ValueError) as error:
                 raise ConfigError(f"s3:// cannot be used: {error}") from error

@@ -1,0 +1,382 @@
+# Generated from dreamlake/_async/bulk.py by scripts/unasync.py. Edit that file, then run it.
+"""Bulk inference: every row of a source to the engine, every rollout into a sink, and nothing twice.
+
+Twice as many workers as there may be requests carry a row each, from its source to its sink. So while some wait for the
+engine, others read, encode and store, and no more rows than that are ever in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from dreamlake._sync._runtime import Event, Lock, crew, offload, settle, take
+from dreamlake._sync.engine import BACKOFF, Engine, passes, rollout_of
+from dreamlake._sync.gate import Gate
+from dreamlake._sync.lakesink import LakeWriter
+from dreamlake.config import home
+from dreamlake.core.bulk import (
+    Budget,
+    BulkEvent,
+    BulkOptions,
+    FailedRow,
+    PredictOptions,
+    PredictResult,
+    idempotency_key,
+)
+from dreamlake.core.pace import Breaker, Pace
+from dreamlake.errors import (
+    AuthError,
+    BrokenSourceError,
+    CostLimitError,
+    DreamError,
+    DreamlakeError,
+    EngineUnreachableError,
+    InsufficientCreditsError,
+    RateLimitError,
+    RowError,
+    SinkError,
+    TooManyFailuresError,
+)
+from dreamlake.io.form import Form, make_form
+from dreamlake.io.journal import Claim, RunJournal
+from dreamlake.io.output import Output, plain
+from dreamlake.io.sink import LakeSink, RolloutSink
+from dreamlake.io.source import IterableSource, SourceRow, rows_of
+from dreamlake.media.rollout import Rollout
+
+__all__ = ["Bulk"]
+
+log = logging.getLogger("dreamlake")
+
+DRAIN_SECONDS = 10.0
+_END: Any = object()
+
+Report = Callable[[BulkEvent], None]
+
+
+class Bulk:
+    """One call of ``predict_many``.
+
+    Args:
+        engine: that predicts.
+        source: of the rows.
+        sink: for the rollouts.
+        spec: the model.
+        predict: how rollouts are made.
+        options: how rows are worked through.
+        price: USD of a frame, where it is needed for a bound of the cost.
+        report: told how far it is.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: IterableSource,
+        sink: RolloutSink,
+        spec: str,
+        predict: PredictOptions,
+        options: BulkOptions,
+        price: float | None,
+        report: Report,
+    ) -> None:
+        self._engine = engine
+        self._source = source
+        self._sink = sink
+        self._spec = spec
+        self._predict = predict
+        self._options = options
+        self._price = price
+        self._report = report
+        self._lake = LakeWriter(sink) if isinstance(sink, LakeSink) else None
+        self._gate = Gate(Pace(options.concurrency))
+        self._breaker = Breaker()
+        self._budget = Budget(options.max_cost_usd)
+        self._reading = Lock()
+        self._state = threading.Lock()  # of what follows; nothing is awaited while it is held
+        self._event = BulkEvent(0, 0, 0, source.rows_hint, 0.0)
+        self._halted: DreamlakeError | None = None
+        self._stopping = Event()
+        self._conflicts: list[FailedRow] = []
+        self._position = 0
+        self._uri = ""
+
+    def run(self) -> PredictResult:
+        """Work through all rows.
+
+        Raises:
+            DreamError: it halted; its ``result`` says what had become of the rows until then.
+        """
+        if self._lake is not None:
+            self._lake.open()
+        folder = self._sink.journal_folder(home())
+        identity = {
+            "sink": self._sink.uri,
+            "source": self._source.identity,
+            "spec": self._spec,
+            "seed": self._predict.seed,
+            "num_steps": self._predict.num_steps,
+            "guidance": self._predict.guidance,
+        }
+        self._journal = offload(partial(RunJournal, folder, identity))
+        try:
+            self._output = offload(partial(Output, self._sink, self._journal, folder))
+            self._budget.spent = self._journal.totals()[1]
+            self._rows: Any = rows_of(self._source)
+            crew(self._work, 2 * self._options.concurrency, self._stop, self._finish, DRAIN_SECONDS)
+            result = self._result()
+        except Exception:
+            raise
+        except BaseException:  # an interruption, or a cancellation
+            done = self._journal.totals()[0]
+            log.warning("stopped: %d rollouts are in %s; the same call again goes on from there", done, self._sink.uri)
+            raise
+        finally:
+            offload(self._journal.close)
+        if self._halted is not None:
+            if isinstance(self._halted, DreamError):
+                self._halted.result = result
+            raise self._halted
+        return result
+
+    # -- what workers do ---------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            while (found := self._next()) is not None:
+                self._row(*found)
+        except DreamlakeError as error:
+            self._halt(error)
+
+    def _next(self) -> tuple[SourceRow, Claim] | None:
+        """The next row that there is something to do for."""
+        with self._reading:
+            if not hasattr(self._rows, "__anext__"):
+                return offload(self._scan)
+            while not self._stopping.is_set():
+                try:
+                    row = take(self._rows, _END)
+                except RowError as error:
+                    self._reject(error)
+                except BrokenSourceError as error:
+                    self._reject(error)
+                    raise
+                else:
+                    if row is _END:
+                        return None
+                    if (claim := offload(partial(self._admit, row))) is not None:
+                        return row, claim
+            return None
+
+    def _scan(self) -> tuple[SourceRow, Claim] | None:
+        """The same, of a source that is read by blocking: rows that are done are passed over in one go."""
+        while not self._stopping.is_set():
+            try:
+                row = next(self._rows, _END)
+            except RowError as error:
+                self._reject(error)
+            except BrokenSourceError as error:
+                self._reject(error)
+                raise
+            else:
+                if row is _END:
+                    return None
+                if (claim := self._admit(row)) is not None:
+                    return row, claim
+        return None
+
+    def _reject(self, error: DreamError) -> None:
+        """The source has an error where a row should be."""
+        claim = self._journal.claim(None, self._position)
+        self._position += 1
+        self._fail(claim, error, 0)
+
+    def _admit(self, row: SourceRow) -> Claim | None:
+        """Note a row; None where an earlier call has done what there is to do."""
+        claim = self._journal.claim(row.row_id, self._position)
+        self._position += 1
+        if claim.state == "failed" and not self._options.retry_failed:
+            self._count(failed=1)
+            return None
+        if not self._output.has(claim):
+            return replace(claim, state="open")
+        if claim.content is not None and isinstance(row.frame, np.ndarray | bytes):
+            return claim  # it is in memory anyway, so whether it is the same row can be seen
+        self._count(resumed=1)
+        return None
+
+    def _row(self, row: SourceRow, claim: Claim) -> None:
+        """Bring one row from its source to its sink."""
+        try:
+            form = self._form(row)
+        except RowError as error:
+            offload(partial(self._fail, claim, error, 0))
+            return
+        if claim.state == "ok":
+            offload(partial(self._compare, claim, form))
+            return
+        attempts, rollout = self._predicted(claim, form)
+        if rollout is not None:
+            self._store(row, claim, form, attempts, rollout)
+
+    def _form(self, row: SourceRow) -> Form:
+        frame = row.frame
+        try:
+            if hasattr(frame, "numpy"):  # a Video, whose pixels may have to be awaited
+                frame = settle(frame.numpy)
+            return offload(partial(make_form, frame, [row.actions], self._spec, self._predict))
+        except RowError:
+            raise
+        except DreamlakeError as error:
+            raise RowError(f"frame: {error}") from error
+
+    def _compare(self, claim: Claim, form: Form) -> None:
+        """An earlier call has done a row of this name: was it this one?"""
+        if claim.content == form.digest:
+            self._count(resumed=1)
+            return
+        wrong = RowError(f"{self._sink.uri} has the rollout of another row called {claim.row_id}; nothing was sent")
+        self._conflicts.append(FailedRow(claim.row_id, wrong, 0))
+        self._failed(wrong)
+
+    def _predicted(self, claim: Claim, form: Form) -> tuple[int, Rollout | None]:
+        """Ask the engine, three times at most; no rollout where that is the end of it."""
+        cost = 0.0 if self._price is None else form.frames * self._price
+        with self._state:
+            affordable = self._budget.reserve(cost)
+        if not affordable:
+            bound = self._options.max_cost_usd
+            raise CostLimitError(f"another rollout of up to ${cost:.4f} could cost more than max_cost_usd={bound}")
+        key = idempotency_key(self._journal.run_id, claim.row_id, form.digest)
+        attempts, spent = 0, 0.0
+        try:
+            while self._gate.enter(again=attempts > 0):
+                attempts += 1
+                failure: DreamError
+                try:
+                    answer = self._engine.post_form("/v1/predict", form, key)
+                    rollout = rollout_of(answer.content, answer.headers, self._spec)
+                except DreamError as error:
+                    failure = error
+                    if isinstance(error, RateLimitError):
+                        self._gate.refused()
+                else:
+                    self._gate.succeeded()
+                    spent = cost if rollout.charge_usd is None else rollout.charge_usd
+                    return attempts, rollout
+                finally:
+                    self._gate.leave()
+                if isinstance(failure, AuthError | InsufficientCreditsError):
+                    raise failure  # every row would fail so
+                # What was not heard may have been done, and billed.
+                spent = cost if isinstance(failure, EngineUnreachableError) else 0.0
+                if not self._pause(failure, attempts):
+                    offload(partial(self._fail, claim, failure, attempts))
+                    break
+        finally:
+            with self._state:
+                self._budget.settle(cost, spent)
+        return attempts, None
+
+    def _pause(self, failure: DreamError, attempts: int) -> bool:
+        """Wait before the next try; False where there is none."""
+        if not passes(failure):
+            return False
+        chance = random.random()  # noqa: S311 (no secret)
+        delay = BACKOFF.delay(attempts, chance, failure.retry_after)
+        if delay is None:
+            return False
+        if failure.retry_after is None:
+            self._stopping.wait(delay)
+        else:  # what the engine asks of one it asks of all
+            self._gate.hold(max(delay, BACKOFF.delay(attempts, chance) or 0.0))
+        return True
+
+    def _store(self, row: SourceRow, claim: Claim, form: Form, attempts: int, rollout: Rollout) -> None:
+        charge = rollout.charge_usd
+        if charge is None:
+            charge = form.frames * (self._price or 0.0)
+        record = {
+            "spec": self._spec,
+            "source_id": claim.source_id,
+            "frames": rollout.num_frames,
+            "request_id": rollout.request_id,
+            "engine_wall_ms": rollout.wall_ms,
+            "estimated_charge_usd": rollout.charge_usd,
+            "attempts": attempts,
+            "bytes": len(rollout.video),
+            "sha256": sha256(rollout.video).hexdigest(),
+            "metadata": plain(row.metadata),
+        }
+        if self._lake is not None:
+            self._lake.write(claim.row_id, rollout.video, record)
+            offload(partial(self._output.note, claim, form.digest, attempts, charge, record))
+        else:
+            done = partial(self._output.store, claim, form.digest, attempts, charge, record, rollout.video)
+            offload(done)
+        with self._state:
+            self._breaker.note(ok=True)
+        self._count(ok=1, cost=charge)
+
+    # -- what becomes of them ----------------------------------------------------------------------------------------
+
+    def _fail(self, claim: Claim, error: DreamlakeError, attempts: int) -> None:
+        """A row has no rollout, and will not have one in this call."""
+        self._journal.failed(claim.row_id, error, attempts)
+        self._failed(error)
+
+    def _failed(self, error: DreamlakeError) -> None:
+        with self._state:
+            self._breaker.note(ok=False, engine=passes(error))
+            broken = self._breaker.broken
+        self._count(failed=1)
+        if self._options.on_error == "halt":
+            self._halt(error)
+        elif broken:
+            failed, done = self._breaker.failed, self._breaker.done
+            self._halt(TooManyFailuresError(f"{failed} of {done} rows failed, the last with: {error}"))
+
+    def _halt(self, error: DreamlakeError) -> None:
+        with self._state:
+            self._halted = self._halted or error
+        self._stop()
+
+    def _stop(self) -> None:
+        """Begin nothing more; what the engine works on is waited for."""
+        self._stopping.set()
+        self._gate.stop()
+
+    def _count(self, ok: int = 0, failed: int = 0, resumed: int = 0, cost: float = 0.0) -> None:
+        with self._state:
+            was = self._event
+            self._event = BulkEvent(
+                was.ok + ok, was.failed + failed, was.resumed + resumed, self._source.rows_hint, was.cost_usd + cost
+            )
+            self._report(self._event)
+
+    def _finish(self) -> None:
+        """Whatever has happened, what is done is written."""
+        try:
+            self._uri = offload(self._output.finish)
+        except SinkError as error:
+            self._halted = self._halted or error
+
+    def _result(self) -> PredictResult:
+        ok, cost = self._journal.totals()
+        failures = [*self._journal.failures(), *self._conflicts]
+        return PredictResult(
+            ok=ok,
+            failed=len(failures),
+            failures=failures,
+            output_uri=self._uri or self._sink.uri,
+            resumed=self._event.resumed,
+            cost_usd=cost,
+        )
