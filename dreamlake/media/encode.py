@@ -1,9 +1,9 @@
 """Pictures into an mp4: what the engine sends as a rollout.
 
 ``playable`` is H.264 High in 4:2:0, which every player and browser takes; colours are BT.601 and limited range, said in
-the stream and what readers assume that do not look. It is lossy: chroma has half the resolution, and the quality is that
-of CRF 14. ``exact`` is lossless H.264 in RGB: what is decoded is what was encoded, bit for bit, in ffmpeg, PyAV and all
-that are built on them, and in few players. One thread encodes, so the same pictures always make the same bytes.
+the stream and what readers assume that do not look. It is lossy: chroma has half the resolution, and the quality is
+that of CRF 14. ``exact`` is lossless H.264 in RGB: what is decoded is what was encoded, bit for bit, in ffmpeg, PyAV
+and all that are built on them, and in few players. One thread encodes, so the same pictures always make the same bytes.
 """
 
 from __future__ import annotations

@@ -27,14 +27,14 @@ MAX_SIDE = 8192  # pixels
 class WorldModel(Protocol):
     """A model that predicts what a camera will see.
 
-    A class of your own needs these and no base class. It is made once, without arguments, and ``predict`` is called by one
-    thread at a time. What else it may have, with what it is taken for otherwise: ``name`` (the slug), ``provider`` ("local"),
-    ``chunk_size`` (48, actions at once), ``max_batch`` (4, rollouts at once), ``fps`` (10), ``default_num_steps`` (1) and
-    ``default_guidance`` (1.0). If ``predict`` has a parameter ``num_steps`` or ``guidance``, it is given what the request
-    says, or the default; if it has none, requests may not say it.
+    A class of your own needs these and no base class. It is made once, without arguments, and ``predict`` is called by
+    one thread at a time. What else it may have, with what it is taken for otherwise: ``name`` (the slug), ``provider``
+    ("local"), ``chunk_size`` (48, actions at once), ``max_batch`` (4, rollouts at once), ``fps`` (10),
+    ``default_num_steps`` (1) and ``default_guidance`` (1.0). If ``predict`` has a parameter ``num_steps`` or
+    ``guidance``, it is given what the request says, or the default; if it has none, requests may not say it.
 
-    A ``torch.nn.Module`` is moved to the GPU when there is one, set to ``eval()``, run in ``inference_mode()``, and given
-    tensors on its device instead of arrays; it may return a tensor.
+    A ``torch.nn.Module`` is moved to the GPU when there is one, set to ``eval()``, run in ``inference_mode()``, and
+    given tensors on its device instead of arrays; it may return a tensor.
 
     Attributes:
         slug: what requests call it.
@@ -54,7 +54,8 @@ class WorldModel(Protocol):
         Args:
             frames: (B, H, W, 3) uint8 RGB, to start from.
             actions: (B, T, A) float32, with 1 <= T <= ``chunk_size``.
-            seeds: (B,) int64, of the noise: the same seed and input are the same rollout, whatever else is in the batch.
+            seeds: (B,) int64, of the noise: the same seed and input are the same rollout, whatever else is in the
+                batch.
 
         Returns:
             (B, T, H, W, 3) uint8 RGB: what follows, without the frame that it started from.
@@ -109,7 +110,11 @@ class Served:
         return {name: defaults[name] if given[name] is None else given[name] for name in sorted(self.takes)}
 
     def predict(
-        self, frames: NDArray[np.uint8], actions: NDArray[np.float32], seeds: NDArray[np.int64], options: Mapping[str, Any]
+        self,
+        frames: NDArray[np.uint8],
+        actions: NDArray[np.float32],
+        seeds: NDArray[np.int64],
+        options: Mapping[str, Any],
     ) -> NDArray[np.uint8]:
         """Predict one chunk; blocking.
 
@@ -185,7 +190,9 @@ def serve_model(model: Any, *, slug: str | None = None, price: float | None = No
         ConfigError: it has not what a model has.
     """
     if not isinstance(model, WorldModel):
-        missing = [name for name in ("slug", "action_dim", "resolution", "price", "predict") if not hasattr(model, name)]
+        missing = [
+            name for name in ("slug", "action_dim", "resolution", "price", "predict") if not hasattr(model, name)
+        ]
         raise ConfigError(f"{type(model).__name__} is no world model: it has no {', '.join(missing)}")
     try:
         facts = _facts(model, slug or model.slug, model.price if price is None else price)

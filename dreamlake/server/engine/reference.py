@@ -1,4 +1,4 @@
-"""The reference model: no network, but the geometry of a camera, so that every rollout can be checked by computation."""
+"""The reference model: no network, but the geometry of a camera, so that its rollouts can be checked by computation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class ReferenceCamera:
     """A pinhole camera that moves in front of a flat picture, one unit away from it at first.
 
     The first three numbers of an action are how far the camera moves to the right, down and towards the picture, in
-    hundredths of that unit; the others are ignored, and seeds change nothing. It has the interface of the model that the
-    documentation of bulk inference uses (384 numbers an action, 480 by 640 pixels, $0.0005 a frame), so that its datasets
-    can be run through an engine without a GPU.
+    hundredths of that unit; the others are ignored, and seeds change nothing. It has the interface of the model that
+    the documentation of bulk inference uses (384 numbers an action, 480 by 640 pixels, $0.0005 a frame), so that its
+    datasets can be run through an engine without a GPU.
 
     Frame t of a rollout is looked up in the starting frame, whatever came between::
 
@@ -54,4 +54,5 @@ def _seen(size: int, shift: float, z: float) -> NDArray[np.intp]:
     """Which pixels of the picture are seen along one side of the camera's."""
     centre = (size - 1) / 2
     places = centre + (np.arange(size) - centre) * (1 - min(z, 0.9)) + shift
-    return np.clip(np.rint(places), 0, size - 1).astype(np.intp)
+    found: NDArray[np.intp] = np.clip(np.rint(places), 0, size - 1).astype(np.intp)
+    return found
