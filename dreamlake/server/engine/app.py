@@ -14,7 +14,7 @@ from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from dreamlake.core.wireengine import (
     IDEMPOTENCY_KEY,
@@ -126,21 +126,21 @@ async def create_job(request: _Any, engine: OpenEngine) -> JobStarted:
 async def list_jobs(
     request: _Any,
     engine: OpenEngine,
-    cursor: str | None = None,
-    limit: Annotated[int, Parameter(ge=1, le=PAGE)] = PAGE,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE)] = PAGE,
 ) -> JobPage:
     """Jobs of this key, newest first; ``failures`` are with each job alone."""
     return await engine.jobs.page(request.state.customer, cursor, limit)
 
 
 @get("/v1/jobs/{job_id:str}")
-async def get_job(request: _Any, engine: OpenEngine, job_id: str) -> Job:
+async def get_job(request: _Any, engine: OpenEngine, job_id: FromPath[str]) -> Job:
     """A job as it stands."""
     return await engine.jobs.get(request.state.customer, job_id)
 
 
 @post("/v1/jobs/{job_id:str}/cancel", status_code=200)
-async def cancel_job(request: _Any, engine: OpenEngine, job_id: str) -> JobStarted:
+async def cancel_job(request: _Any, engine: OpenEngine, job_id: FromPath[str]) -> JobStarted:
     """Begin no more rows of a job; answered when it has come to rest."""
     return await engine.jobs.cancel(request.state.customer, job_id)
 

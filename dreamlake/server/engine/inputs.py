@@ -143,8 +143,8 @@ def read_actions(data: bytes, action_dim: int, max_actions: int) -> NDArray[np.f
     file = io.BytesIO(data)
     try:
         shape, fortran, dtype = _HEADERS[npy.read_magic(file)](file)
-    except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError, UnicodeError) as error:
-        raise UsageError(f"actions are a .npy file of floats: {error}") from None
+    except Exception as error:  # numpy has Python's own tokenizer read it, which raises whatever it meets
+        raise UsageError(f"actions are a .npy file of floats, and this is none: {error}") from None
     if dtype.kind != "f" or dtype.itemsize > 8:
         raise UsageError(f"actions are float32, and not {dtype}")
     if len(shape) != 2 or shape[1] != action_dim:

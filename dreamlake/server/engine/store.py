@@ -137,7 +137,7 @@ class Store:
 
         Args:
             customer: who pays.
-            key: None for an answer that need not be kept.
+            key: None for an answer that need not be kept; nor is one that is larger than all that may be.
             answer: what it was.
             micros: millionths of a dollar.
         """
@@ -147,7 +147,7 @@ class Store:
                 "INSERT INTO customers VALUES (?, ?) ON CONFLICT DO UPDATE SET spent = spent + excluded.spent",
                 (customer, micros),
             )
-            if key is None:
+            if key is None or len(answer.body) > self._bytes:
                 return
             self._forget("created <= ?", (now - self._seconds,))
             self._forget("customer = ? AND key = ?", (customer, key))
