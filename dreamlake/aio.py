@@ -20,7 +20,7 @@ from dreamlake._async import (
     ls,
     move,
     upload,
-    upload, upload_many,
+    upload_many,
 )
 from dreamlake.config import connect
 from dreamlake.core.bulk import BulkEvent, CostEstimate, FailedRow, PredictResult

@@ -130,7 +130,7 @@ class AsyncBulk:
             self._output = await offload(partial(Output, self._sink, self._journal, folder))
             self._budget.spent = self._journal.totals()[1]
             self._rows: Any = rows_of(self._source)
-            await crew(self._work, 2 * self._options.concurrency, self._stop, self._finish, DRAIN_SECONDS)
+            await crew(self._work, 2 * self._options.concurrency, self._interrupted, self._finish, DRAIN_SECONDS)
             result = self._result()
         except Exception:
             raise
@@ -346,6 +346,10 @@ class AsyncBulk:
     def _halt(self, error: DreamlakeError) -> None:
         with self._state:
             self._halted = self._halted or error
+        self._stop()
+
+    def _interrupted(self) -> None:
+        log.warning("stopping: up to %.0f s for what the engine works on; Ctrl-C again stops at once", DRAIN_SECONDS)
         self._stop()
 
     def _stop(self) -> None:

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dreamlake._async._runtime import offload, take
 from dreamlake._async.bulk import AsyncBulk
@@ -24,6 +24,9 @@ from dreamlake.io.sink import RolloutSink
 from dreamlake.io.source import IterableSource, as_source, rows_of
 from dreamlake.media.rollout import Rollout
 from dreamlake.progress import BulkProgress, bulk_progress
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["AsyncClient"]
 
@@ -96,8 +99,8 @@ class AsyncClient:
             DreamError: the engine said no, or nothing.
         """
         form = await self._form(frame, [actions], spec, PredictOptions(seed, num_steps, guidance))
-        answer = await self._engine.predicted("/v1/predict", form, idempotency_key or secrets.token_hex(20))
-        return rollout_of(answer.content, answer.headers, spec)
+        key = idempotency_key or secrets.token_hex(20)
+        return await self._engine.predicted("/v1/predict", form, key, partial(_rollout, spec))
 
     async def predict_batch(
         self,
@@ -129,11 +132,8 @@ class AsyncClient:
             DreamError: the engine said no, or nothing.
         """
         form = await self._form(frame, list(actions), spec, PredictOptions(seed, num_steps, guidance))
-        answer = await self._engine.predicted("/v1/predict/batch", form, idempotency_key or secrets.token_hex(20))
-        videos = await offload(partial(_untar, answer.content))
-        if len(videos) != len(actions):
-            raise EngineError(f"the engine sent {len(videos)} rollouts for {len(actions)} sequences of actions")
-        return [rollout_of(video, answer.headers, spec, rollouts=len(videos)) for video in videos]
+        key = idempotency_key or secrets.token_hex(20)
+        return await self._engine.predicted("/v1/predict/batch", form, key, partial(_rollouts, spec, len(actions)))
 
     async def _form(self, frame: Any, sequences: list[Any], spec: str | None, options: PredictOptions) -> Form:
         return await offload(partial(make_form, frame, sequences, spec, options))
@@ -289,6 +289,17 @@ async def _frames_per_row(source: IterableSource) -> int:
     finally:
         rows.put_back()
     raise failure or RowError("the source has no rows, so nobody knows how long its rollouts are")
+
+
+def _rollout(spec: str | None, answer: httpx.Response) -> Rollout:
+    return rollout_of(answer.content, answer.headers, spec)
+
+
+def _rollouts(spec: str | None, count: int, answer: httpx.Response) -> list[Rollout]:
+    videos = _untar(answer.content)
+    if len(videos) != count:
+        raise EngineError(f"the engine sent {len(videos)} rollouts for {count} sequences of actions")
+    return [rollout_of(video, answer.headers, spec, rollouts=count) for video in videos]
 
 
 def _untar(data: bytes) -> list[bytes]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from dreamlake._async._runtime import close_client, http_client, sleep
+from dreamlake._async._runtime import close_client, http_client, offload, sleep
 from dreamlake.config import EngineAddress
 from dreamlake.core.boxes import count_samples
 from dreamlake.core.bulk import TRIES
@@ -73,9 +73,21 @@ class AsyncEngine:
         headers = {"Content-Type": form.content_type, IDEMPOTENCY_KEY: key}
         return await self._once("POST", route, content=form.body, headers=headers)
 
-    async def predicted(self, route: str, form: Form, key: str) -> httpx.Response:
-        """The same, with all its tries."""
-        return await self._tried(partial(self.post_form, route, form, key))
+    async def predicted(self, route: str, form: Form, key: str, read: Callable[[httpx.Response], T]) -> T:
+        """The same, with all its tries.
+
+        Args:
+            route: as of ``post_form``.
+            form: as of ``post_form``.
+            key: as of ``post_form``.
+            read: makes of an answer what is wanted; an EngineError of it is tried again too.
+        """
+
+        async def once() -> T:
+            response = await self.post_form(route, form, key)
+            return await offload(partial(read, response))
+
+        return await self._tried(once)
 
     async def call(
         self, method: str, route: str, answer: type[T], body: Any = None, query: Mapping[str, str] | None = None
@@ -106,12 +118,11 @@ class AsyncEngine:
         """Close the connections; the next request opens others."""
         await close_client(self._key)
 
-    async def _tried(self, once: Any) -> httpx.Response:
+    async def _tried(self, once: Callable[[], Awaitable[T]]) -> T:
         failures = 0
         while True:
             try:
-                response: httpx.Response = await once()
-                return response
+                return await once()
             except DreamError as error:
                 failures += 1
                 chance = random.random()  # noqa: S311 (no secret)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from dreamlake._sync._runtime import close_client, http_client, sleep
+from dreamlake._sync._runtime import close_client, http_client, offload, sleep
 from dreamlake.config import EngineAddress
 from dreamlake.core.boxes import count_samples
 from dreamlake.core.bulk import TRIES
@@ -74,9 +74,21 @@ class Engine:
         headers = {"Content-Type": form.content_type, IDEMPOTENCY_KEY: key}
         return self._once("POST", route, content=form.body, headers=headers)
 
-    def predicted(self, route: str, form: Form, key: str) -> httpx.Response:
-        """The same, with all its tries."""
-        return self._tried(partial(self.post_form, route, form, key))
+    def predicted(self, route: str, form: Form, key: str, read: Callable[[httpx.Response], T]) -> T:
+        """The same, with all its tries.
+
+        Args:
+            route: as of ``post_form``.
+            form: as of ``post_form``.
+            key: as of ``post_form``.
+            read: makes of an answer what is wanted; an EngineError of it is tried again too.
+        """
+
+        def once() -> T:
+            response = self.post_form(route, form, key)
+            return offload(partial(read, response))
+
+        return self._tried(once)
 
     def call(
         self, method: str, route: str, answer: type[T], body: Any = None, query: Mapping[str, str] | None = None
@@ -107,12 +119,11 @@ class Engine:
         """Close the connections; the next request opens others."""
         close_client(self._key)
 
-    def _tried(self, once: Any) -> httpx.Response:
+    def _tried(self, once: Callable[[], T]) -> T:
         failures = 0
         while True:
             try:
-                response: httpx.Response = once()
-                return response
+                return once()
             except DreamError as error:
                 failures += 1
                 chance = random.random()  # noqa: S311 (no secret)

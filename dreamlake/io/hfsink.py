@@ -181,8 +181,12 @@ class HfSink(RolloutSink):
         while True:
             try:
                 return call()
-            except (HfHubHTTPError, httpx.TransportError) as error:
-                status = getattr(getattr(error, "response", None), "status_code", 0)
+            except (HfHubHTTPError, httpx.TransportError, RuntimeError) as error:
+                # What goes wrong in an upload comes within another error, which says which file it was.
+                inner = error.__cause__ if isinstance(error, RuntimeError) else error
+                if not isinstance(inner, HfHubHTTPError | httpx.TransportError):
+                    raise
+                status = getattr(getattr(inner, "response", None), "status_code", 0)
                 failures += 1
                 delay = _BACKOFF.delay(failures, 0.5) if status in (0, 429) or status >= 500 else None
                 if delay is None:

@@ -71,14 +71,14 @@ class Claim:
 
 
 class RunJournal:
-    """The journal in a folder. Only one process at a time has it open; its threads share it.
+    """The journal in a folder. Only one call at a time has it open; its threads share it.
 
     Args:
         folder: is made where there is none.
         identity: what makes it the same run: source, sink, spec and options.
 
     Raises:
-        UsageError: another process is at this run, or it is the journal of another run.
+        UsageError: another call is at this run, or it is the journal of another run.
         ConfigError: it cannot be read or written.
     """
 
@@ -95,7 +95,7 @@ class RunJournal:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._held.close()
-            raise UsageError(f"another process writes to {identity['sink']} now; wait for it, or stop it") from None
+            raise UsageError(f"{identity['sink']} is written to by another call now; wait for it, or stop it") from None
         self._database = sqlite3.connect(":memory:")  # until there is another one to close
         try:
             self._database = sqlite3.connect(folder / "journal.db", check_same_thread=False, isolation_level=None)
