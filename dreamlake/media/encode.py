@@ -28,6 +28,8 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 BT601, LIMITED = 6, 1  # ITU-T H.273: matrix, primaries and transfer of SMPTE 170M; range
 GOP_SECONDS = 2
+# x264's macroblock tree makes other bytes of the same pictures now and then, when several encoders run at once.
+STEADY = "mbtree=0"
 
 
 class RolloutEncoder:
@@ -49,7 +51,9 @@ class RolloutEncoder:
         self._exact = encoding == "exact"
         self._file = io.BytesIO()
         self._output = av.open(self._file, "w", format="mp4")
-        codec, options = ("libx264rgb", {"qp": "0"}) if self._exact else ("libx264", {"crf": "14"})
+        codec, options = (
+            ("libx264rgb", {"qp": "0"}) if self._exact else ("libx264", {"crf": "14", "x264-params": STEADY})
+        )
         self._stream: Any = self._output.add_stream(codec, rate=fps, options={"preset": "veryfast", **options})
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "rgb24" if self._exact else "yuv420p"

@@ -29,6 +29,7 @@ from dreamlake.core.wireengine import (
     SpecPage,
 )
 from dreamlake.errors import UsageError
+from dreamlake.media.encode import RolloutEncoder
 from dreamlake.server.engine.access import PUBLIC, EngineAccess
 from dreamlake.server.engine.answers import EXCEPTION_HANDLERS
 from dreamlake.server.engine.batching import Batcher
@@ -169,12 +170,14 @@ def create_engine(
         counting: the metrics; None for new ones.
 
     Raises:
-        UsageError: no model, or a place for jobs that is not there.
+        UsageError: no model, one whose frames cannot be encoded, or a place for jobs that is not there.
         ConfigError: two models of one name.
     """
     if not models:
         raise UsageError("an engine has a model")
     served = check_slugs(models)
+    for model in models:
+        RolloutEncoder(model.spec.resolution, model.fps, settings.encoding)  # finds out now whether it can
     places = JobPlaces(settings.jobs_roots)
     access = EngineAccess(settings.keys, settings.hosts)
     counting = counting or EngineMetrics()

@@ -144,7 +144,7 @@ def read_actions(data: bytes, action_dim: int, max_actions: int) -> NDArray[np.f
     try:
         shape, fortran, dtype = _HEADERS[npy.read_magic(file)](file)
     except Exception as error:  # numpy has Python's own tokenizer read it, which raises whatever it meets
-        raise UsageError(f"actions are a .npy file of floats, and this is none: {error}") from None
+        raise UsageError(f"actions are a .npy file of floats, and this is none: {error}") from error
     if dtype.kind != "f" or dtype.itemsize > 8:
         raise UsageError(f"actions are float32, and not {dtype}")
     if len(shape) != 2 or shape[1] != action_dim:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import socket
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,8 @@ from dreamlake.server.engine.models import serve_model
 from dreamlake.server.engine.reference import ReferenceCamera
 from dreamlake.server.engine.serve import EngineServer
 from dreamlake.server.engine.settings import EngineSettings
+from tests.server._lake import WAIT, until
 
-WAIT = 60.0
 SIZE = (32, 48)
 
 
@@ -98,6 +98,15 @@ async def engine(data: Path, *models: Any, **settings: Any) -> AsyncIterator[Cli
     finally:
         server.should_exit = True
         await running
+
+
+async def soon(check: Callable[[], Any], what: str) -> None:
+    """Wait until something of this process is so."""
+
+    async def ask() -> Any:
+        return check()
+
+    await until(ask, what)
 
 
 def picture(seed: int = 0, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:

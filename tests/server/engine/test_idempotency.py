@@ -12,7 +12,7 @@ import pytest
 from dreamlake.errors import ConfigError
 from dreamlake.server.engine.store import Answer, Store
 
-from ._engine import Client, Counting, engine, moves, npy, picture, png
+from ._engine import Client, Counting, engine, moves, npy, picture, png, soon
 
 FRAME, ACTIONS, OTHER = png(picture()), npy(moves()), npy(moves(1))
 PRICE = 7 * 500  # millionths of a dollar
@@ -24,12 +24,6 @@ def spent(data: Path) -> dict[str, int]:
         found = dict(database.execute("SELECT customer, spent FROM customers"))
     database.close()
     return found
-
-
-async def called(model: Counting) -> None:
-    async with asyncio.timeout(30):
-        while not model.calls:
-            await asyncio.sleep(0.01)
 
 
 async def test_the_same_key_is_the_same_prediction(tmp_path: Path) -> None:
@@ -54,7 +48,7 @@ async def test_while_the_first_is_still_computed(tmp_path: Path) -> None:
     async with engine(tmp_path, model) as client:
         model.go.clear()
         asked = [asyncio.create_task(client.predict(FRAME, ACTIONS, "k")) for _ in range(5)]
-        await called(model)
+        await soon(lambda: model.calls, "the model to be called")
         wrong = await client.predict(FRAME, OTHER, "k")
         assert wrong.status_code == 422
         assert "Idempotency-Key" in wrong.json()["detail"]
@@ -83,7 +77,7 @@ async def test_a_client_that_goes_away(tmp_path: Path) -> None:
     async with engine(tmp_path, model) as client:
         model.go.clear()
         asked = asyncio.create_task(client.predict(FRAME, ACTIONS, "k"))
-        await called(model)
+        await soon(lambda: model.calls, "the model to be called")
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
         model.go.set()
@@ -186,9 +180,7 @@ async def test_a_budget(tmp_path: Path) -> None:
         assert two.json()["detail"] == {"balance_mils": (budget - PRICE) // 100, "requested_mils": 2 * PRICE // 100}
         model.go.clear()
         asked = asyncio.create_task(client.predict(FRAME, OTHER, "c"))
-        async with asyncio.timeout(30):
-            while len(model.calls) < 2:
-                await asyncio.sleep(0.01)
+        await soon(lambda: len(model.calls) == 2, "the model to be called again")
         # What is being computed is spent already.
         assert (await client.predict(FRAME, OTHER, "d")).json()["detail"]["balance_mils"] == PRICE // 2 // 100
         model.go.set()

@@ -16,7 +16,7 @@ from dreamlake.media.encode import encode_rollout
 from dreamlake.media.rollout import decode_mp4
 from dreamlake.server.engine.reference import ReferenceCamera
 
-from ._engine import SIZE, Counting, Small, engine, moves, npy, own, picture, png
+from ._engine import SIZE, Counting, Small, engine, moves, npy, own, picture, png, soon
 
 
 def rollouts(answer: httpx.Response) -> list[bytes]:
@@ -79,18 +79,15 @@ async def test_what_waits_together_is_predicted_together(tmp_path: Path) -> None
     async with engine(tmp_path, model) as client:
         model.go.clear()
         asked = [asyncio.create_task(client.predict(frame, npy(moves()), seed=99))]
-        async with asyncio.timeout(30):
-            while not model.calls:
-                await asyncio.sleep(0.01)
+        await soon(lambda: model.calls, "the model to be called")
         kinds = [{}] * 6 + [{"num_steps": 3}] * 2
         asked += [
             asyncio.create_task(client.predict(frame, npy(moves()), seed=seed, **kind))
             for seed, kind in enumerate(kinds)
         ]
-        async with asyncio.timeout(30):
-            # One batch is ahead of the model; the rest waits.
-            while sum(one.running + one.waiting for one in client.engine.batchers.values()) < 9:
-                await asyncio.sleep(0.01)
+        # One batch is ahead of the model; the rest waits.
+        (batcher,) = client.engine.batchers.values()
+        await soon(lambda: batcher.running + batcher.waiting == 9, "all of them to be there")
         told = (await client.http.get("/v1/status")).json()
         model.go.set()
         answers = [await one for one in asked]
@@ -110,8 +107,7 @@ async def test_too_many_are_told_when_to_come_again(tmp_path: Path) -> None:
     async with engine(tmp_path, model, max_waiting=3, max_rollouts=3) as client:
         model.go.clear()
         asked = [asyncio.create_task(client.predict(frame, actions)) for _ in range(14)]
-        refused = [task for task in asked if (await _first_refused(asked)) and task.done()]
-        assert refused
+        await soon(lambda: any(one.done() for one in asked), "one to be refused")
         model.go.set()
         answers = [await one for one in asked]
         late = [answer for answer in answers if answer.status_code == 429]
@@ -121,11 +117,6 @@ async def test_too_many_are_told_when_to_come_again(tmp_path: Path) -> None:
         # What was refused was neither computed nor billed.
         assert model.rollouts == sum(answer.status_code == 200 for answer in answers)
         assert (await client.predict(frame, actions)).status_code == 200
-
-
-async def _first_refused(asked: list[asyncio.Task[httpx.Response]]) -> bool:
-    done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED, timeout=30)
-    return bool(done)
 
 
 class Picky(Small):
