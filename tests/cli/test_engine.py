@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -256,45 +255,13 @@ def test_a_job_outlives_an_engine_that_is_killed(home: Path) -> None:
 
 def test_what_it_is_started_with(home: Path) -> None:
     """What is wrong is one line, and says what to do."""
-    run = Command(home)
-    (home / "bad.py").write_text(
-        textwrap.dedent("""
-        class Half:
-            slug, action_dim = "half", 3
-
-        class Odd:
-            slug, action_dim, resolution, price = "odd", 3, (31, 31), 0.1
-            def predict(self, frames, actions, seeds): ...
-
-        class Free:
-            slug, action_dim, resolution, price = "no name", 3, (32, 32), 0.1
-            def predict(self, frames, actions, seeds): ...
-
-        class Raises:
-            def __init__(self):
-                raise RuntimeError("no weights")
-    """)
-    )
-
-    def said(*options: str, status: int) -> str:
-        ran = subprocess.run(
-            [sys.executable, "-m", "dreamlake.cli", "engine", "serve", "--port", "0", *options],
-            cwd=home, env=run.environment, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert ran.returncode == status, ran.stderr
-        assert "Traceback" not in ran.stderr
-        return ran.stderr
-
-    assert "no module nothing" in said("--model", "nothing:Here", status=2)
-    assert "package.module:Class" in said("--model", "bad", status=2)
-    assert "has no Nobody" in said("--model", "bad:Nobody", status=2)
-    assert "no resolution, price, predict" in said("--model", "bad:Half", status=1)
-    assert "even height and width" in said("--model", "bad:Odd", status=2)
-    assert "its slug has letters" in said("--model", "bad:Free", status=1)
-    assert "no weights" in said("--model", "bad:Raises", status=1)
-    assert "API key" in said("--host", "0.0.0.0", status=2)
-    assert "no such folder" in said("--jobs-root", str(home / "nowhere"), status=2)
-    assert "for one model" in said("--model", "a:B", "--model", "c:D", "--slug", "x", status=2)
+    ran = subprocess.run(
+        [sys.executable, "-m", "dreamlake.cli", "engine", "serve", "--port", "0", "--host", "0.0.0.0"],
+        cwd=home, env=Command(home).environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("dreamlake: 0.0.0.0 can be reached from other machines")
+    assert len(ran.stderr.splitlines()) == 1
 
 
 def test_keys_from_the_environment(home: Path) -> None:
