@@ -28,6 +28,7 @@ WORKS = {  # the name, and the module; its first line is the help
     "remote": "remote",
     "memory": "memory",
     "load": "load",
+    "predict": "predict",
 }
 WIDTH = 150
 
@@ -83,7 +84,9 @@ def _run(asked: argparse.Namespace, folder: Path, console: Console) -> None:
             say(f"[dim]{name}: {time.perf_counter() - begun:.0f} s")
     finally:
         dl.close()
-    peers = ", ".join(f"{name} {_version(name)}" for name in ("av", "torchcodec", "decord2", "imageio-ffmpeg"))
+    peers = ", ".join(
+        f"{name} {_version(name)}" for name in ("av", "torchcodec", "decord2", "imageio-ffmpeg", "dream-engine")
+    )
     console.print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {peers}; {'quick' if asked.quick else 'full'}"
     )

@@ -12,12 +12,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
-from dreamlake._async._runtime import Event, Lock, crew, offload, settle, take
+from dreamlake._async._runtime import Event, Lock, crew, offload, take
 from dreamlake._async.engine import BACKOFF, AsyncEngine, passes, rollout_of
 from dreamlake._async.gate import AsyncGate
 from dreamlake._async.lakesink import AsyncLakeWriter
@@ -45,7 +44,7 @@ from dreamlake.errors import (
     SinkError,
     TooManyFailuresError,
 )
-from dreamlake.io.form import Form, make_form
+from dreamlake.io.form import Form
 from dreamlake.io.journal import Claim, RunJournal
 from dreamlake.io.output import Output, plain
 from dreamlake.io.sink import LakeSink, RolloutSink
@@ -103,6 +102,7 @@ class AsyncBulk:
         self._state = threading.Lock()  # of what follows; nothing is awaited while it is held
         self._event = BulkEvent(0, 0, 0, source.rows_hint, 0.0)
         self._halted: DreamlakeError | None = None
+        self._ended = False
         self._stopping = Event()
         self._conflicts: list[FailedRow] = []
         self._position = 0
@@ -139,7 +139,7 @@ class AsyncBulk:
             log.warning("stopped: %d rollouts are in %s; the same call again goes on from there", done, self._sink.uri)
             raise
         finally:
-            await offload(self._journal.close)
+            self._journal.close()  # at once: a task that is cancelled need not get another turn
         if self._halted is not None:
             if isinstance(self._halted, DreamError):
                 self._halted.result = result
@@ -152,6 +152,8 @@ class AsyncBulk:
         try:
             while (found := await self._next()) is not None:
                 await self._row(*found)
+        except CostLimitError as error:
+            self._end(error)
         except DreamlakeError as error:
             self._halt(error)
 
@@ -160,14 +162,14 @@ class AsyncBulk:
         async with self._reading:
             if not hasattr(self._rows, "__anext__"):
                 return await offload(self._scan)
-            while not self._stopping.is_set():
+            while not self._ended:
                 try:
                     row = await take(self._rows, _END)
                 except RowError as error:
                     self._reject(error)
                 except BrokenSourceError as error:
                     self._reject(error)
-                    raise
+                    self._end(error)
                 else:
                     if row is _END:
                         return None
@@ -177,14 +179,14 @@ class AsyncBulk:
 
     def _scan(self) -> tuple[SourceRow, Claim] | None:
         """The same, of a source that is read by blocking: rows that are done are passed over in one go."""
-        while not self._stopping.is_set():
+        while not self._ended:
             try:
                 row = next(self._rows, _END)
             except RowError as error:
                 self._reject(error)
             except BrokenSourceError as error:
                 self._reject(error)
-                raise
+                self._end(error)
             else:
                 if row is _END:
                     return None
@@ -215,7 +217,7 @@ class AsyncBulk:
     async def _row(self, row: SourceRow, claim: Claim) -> None:
         """Bring one row from its source to its sink."""
         try:
-            form = await self._form(row)
+            form = await self._engine.form("/v1/predict", row.frame, [row.actions], self._spec, self._predict)
         except RowError as error:
             await offload(partial(self._fail, claim, error, 0))
             return
@@ -225,17 +227,6 @@ class AsyncBulk:
         attempts, rollout = await self._predicted(claim, form)
         if rollout is not None:
             await self._store(row, claim, form, attempts, rollout)
-
-    async def _form(self, row: SourceRow) -> Form:
-        frame = row.frame
-        try:
-            if hasattr(frame, "numpy"):  # a Video, whose pixels may have to be awaited
-                frame = await settle(frame.numpy)
-            return await offload(partial(make_form, frame, [row.actions], self._spec, self._predict))
-        except RowError:
-            raise
-        except DreamlakeError as error:
-            raise RowError(f"frame: {error}") from error
 
     def _compare(self, claim: Claim, form: Form) -> None:
         """An earlier call has done a row of this name: was it this one?"""
@@ -261,7 +252,7 @@ class AsyncBulk:
                 attempts += 1
                 failure: DreamError
                 try:
-                    answer = await self._engine.post_form("/v1/predict", form, key)
+                    answer = await self._engine.post_form(form, key)
                     rollout = rollout_of(answer.content, answer.headers, self._spec)
                 except DreamError as error:
                     failure = error
@@ -312,7 +303,6 @@ class AsyncBulk:
             "estimated_charge_usd": rollout.charge_usd,
             "attempts": attempts,
             "bytes": len(rollout.video),
-            "sha256": sha256(rollout.video).hexdigest(),
             "metadata": plain(row.metadata),
         }
         if self._lake is not None:
@@ -343,9 +333,15 @@ class AsyncBulk:
             failed, done = self._breaker.failed, self._breaker.done
             self._halt(TooManyFailuresError(f"{failed} of {done} rows failed, the last with: {error}"))
 
-    def _halt(self, error: DreamlakeError) -> None:
+    def _end(self, error: DreamlakeError) -> None:
+        """Take no more rows; what was taken can be done, and is."""
         with self._state:
             self._halted = self._halted or error
+        self._ended = True
+
+    def _halt(self, error: DreamlakeError) -> None:
+        """Send nothing more."""
+        self._end(error)
         self._stop()
 
     def _interrupted(self) -> None:
@@ -354,6 +350,7 @@ class AsyncBulk:
 
     def _stop(self) -> None:
         """Begin nothing more; what the engine works on is waited for."""
+        self._ended = True
         self._stopping.set()
         self._gate.stop()
 

@@ -18,7 +18,6 @@ from dreamlake.config import engine_at
 from dreamlake.core.bulk import BulkOptions, CostEstimate, PredictOptions, PredictResult
 from dreamlake.core.wireengine import EngineStatus, Model, ModelPage, SpecPage
 from dreamlake.errors import EngineError, ModelNotFoundError, RowError, UsageError
-from dreamlake.io.form import Form, make_form
 from dreamlake.io.rows import load_actions
 from dreamlake.io.sink import RolloutSink
 from dreamlake.io.source import IterableSource, as_source, rows_of
@@ -82,7 +81,7 @@ class AsyncClient:
         """Predict what a sequence of actions leads to.
 
         Args:
-            frame: to start from: PNG or JPEG bytes, a path, (H, W, 3) uint8, a PIL image.
+            frame: to start from: PNG or JPEG bytes, a path, (H, W, 3) uint8, a PIL image, a Video of one frame.
             actions: (T, A) numbers, ``.npy`` bytes, or the path of such a file.
             spec: the model; None for the one that the engine has.
             seed: of the noise; None, here and below, leaves it to the model.
@@ -98,9 +97,10 @@ class AsyncClient:
             RowError: a frame or actions that cannot be sent.
             DreamError: the engine said no, or nothing.
         """
-        form = await self._form(frame, [actions], spec, PredictOptions(seed, num_steps, guidance))
+        options = PredictOptions(seed, num_steps, guidance)
+        form = await self._engine.form("/v1/predict", frame, [actions], spec, options)
         key = idempotency_key or secrets.token_hex(20)
-        return await self._engine.predicted("/v1/predict", form, key, partial(_rollout, spec))
+        return await self._engine.predicted(form, key, partial(_rollout, spec))
 
     async def predict_batch(
         self,
@@ -131,12 +131,10 @@ class AsyncClient:
             RowError: a frame or actions that cannot be sent.
             DreamError: the engine said no, or nothing.
         """
-        form = await self._form(frame, list(actions), spec, PredictOptions(seed, num_steps, guidance))
+        options = PredictOptions(seed, num_steps, guidance)
+        form = await self._engine.form("/v1/predict/batch", frame, list(actions), spec, options)
         key = idempotency_key or secrets.token_hex(20)
-        return await self._engine.predicted("/v1/predict/batch", form, key, partial(_rollouts, spec, len(actions)))
-
-    async def _form(self, frame: Any, sequences: list[Any], spec: str | None, options: PredictOptions) -> Form:
-        return await offload(partial(make_form, frame, sequences, spec, options))
+        return await self._engine.predicted(form, key, partial(_rollouts, spec, len(actions)))
 
     # -- what the engine has -----------------------------------------------------------------------------------------
 

@@ -13,12 +13,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
-from dreamlake._sync._runtime import Event, Lock, crew, offload, settle, take
+from dreamlake._sync._runtime import Event, Lock, crew, offload, take
 from dreamlake._sync.engine import BACKOFF, Engine, passes, rollout_of
 from dreamlake._sync.gate import Gate
 from dreamlake._sync.lakesink import LakeWriter
@@ -46,7 +45,7 @@ from dreamlake.errors import (
     SinkError,
     TooManyFailuresError,
 )
-from dreamlake.io.form import Form, make_form
+from dreamlake.io.form import Form
 from dreamlake.io.journal import Claim, RunJournal
 from dreamlake.io.output import Output, plain
 from dreamlake.io.sink import LakeSink, RolloutSink
@@ -104,6 +103,7 @@ class Bulk:
         self._state = threading.Lock()  # of what follows; nothing is awaited while it is held
         self._event = BulkEvent(0, 0, 0, source.rows_hint, 0.0)
         self._halted: DreamlakeError | None = None
+        self._ended = False
         self._stopping = Event()
         self._conflicts: list[FailedRow] = []
         self._position = 0
@@ -140,7 +140,7 @@ class Bulk:
             log.warning("stopped: %d rollouts are in %s; the same call again goes on from there", done, self._sink.uri)
             raise
         finally:
-            offload(self._journal.close)
+            self._journal.close()  # at once: a task that is cancelled need not get another turn
         if self._halted is not None:
             if isinstance(self._halted, DreamError):
                 self._halted.result = result
@@ -153,6 +153,8 @@ class Bulk:
         try:
             while (found := self._next()) is not None:
                 self._row(*found)
+        except CostLimitError as error:
+            self._end(error)
         except DreamlakeError as error:
             self._halt(error)
 
@@ -161,14 +163,14 @@ class Bulk:
         with self._reading:
             if not hasattr(self._rows, "__anext__"):
                 return offload(self._scan)
-            while not self._stopping.is_set():
+            while not self._ended:
                 try:
                     row = take(self._rows, _END)
                 except RowError as error:
                     self._reject(error)
                 except BrokenSourceError as error:
                     self._reject(error)
-                    raise
+                    self._end(error)
                 else:
                     if row is _END:
                         return None
@@ -178,14 +180,14 @@ class Bulk:
 
     def _scan(self) -> tuple[SourceRow, Claim] | None:
         """The same, of a source that is read by blocking: rows that are done are passed over in one go."""
-        while not self._stopping.is_set():
+        while not self._ended:
             try:
                 row = next(self._rows, _END)
             except RowError as error:
                 self._reject(error)
             except BrokenSourceError as error:
                 self._reject(error)
-                raise
+                self._end(error)
             else:
                 if row is _END:
                     return None
@@ -216,7 +218,7 @@ class Bulk:
     def _row(self, row: SourceRow, claim: Claim) -> None:
         """Bring one row from its source to its sink."""
         try:
-            form = self._form(row)
+            form = self._engine.form("/v1/predict", row.frame, [row.actions], self._spec, self._predict)
         except RowError as error:
             offload(partial(self._fail, claim, error, 0))
             return
@@ -226,17 +228,6 @@ class Bulk:
         attempts, rollout = self._predicted(claim, form)
         if rollout is not None:
             self._store(row, claim, form, attempts, rollout)
-
-    def _form(self, row: SourceRow) -> Form:
-        frame = row.frame
-        try:
-            if hasattr(frame, "numpy"):  # a Video, whose pixels may have to be awaited
-                frame = settle(frame.numpy)
-            return offload(partial(make_form, frame, [row.actions], self._spec, self._predict))
-        except RowError:
-            raise
-        except DreamlakeError as error:
-            raise RowError(f"frame: {error}") from error
 
     def _compare(self, claim: Claim, form: Form) -> None:
         """An earlier call has done a row of this name: was it this one?"""
@@ -262,7 +253,7 @@ class Bulk:
                 attempts += 1
                 failure: DreamError
                 try:
-                    answer = self._engine.post_form("/v1/predict", form, key)
+                    answer = self._engine.post_form(form, key)
                     rollout = rollout_of(answer.content, answer.headers, self._spec)
                 except DreamError as error:
                     failure = error
@@ -313,7 +304,6 @@ class Bulk:
             "estimated_charge_usd": rollout.charge_usd,
             "attempts": attempts,
             "bytes": len(rollout.video),
-            "sha256": sha256(rollout.video).hexdigest(),
             "metadata": plain(row.metadata),
         }
         if self._lake is not None:
@@ -344,9 +334,15 @@ class Bulk:
             failed, done = self._breaker.failed, self._breaker.done
             self._halt(TooManyFailuresError(f"{failed} of {done} rows failed, the last with: {error}"))
 
-    def _halt(self, error: DreamlakeError) -> None:
+    def _end(self, error: DreamlakeError) -> None:
+        """Take no more rows; what was taken can be done, and is."""
         with self._state:
             self._halted = self._halted or error
+        self._ended = True
+
+    def _halt(self, error: DreamlakeError) -> None:
+        """Send nothing more."""
+        self._end(error)
         self._stop()
 
     def _interrupted(self) -> None:
@@ -355,6 +351,7 @@ class Bulk:
 
     def _stop(self) -> None:
         """Begin nothing more; what the engine works on is waited for."""
+        self._ended = True
         self._stopping.set()
         self._gate.stop()
 

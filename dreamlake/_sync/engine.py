@@ -6,30 +6,32 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from dreamlake._sync._runtime import close_client, http_client, offload, sleep
+from dreamlake._sync._runtime import close_client, http_client, offload, settle, sleep
 from dreamlake.config import EngineAddress
 from dreamlake.core.boxes import count_samples
-from dreamlake.core.bulk import TRIES
+from dreamlake.core.bulk import TRIES, PredictOptions
 from dreamlake.core.retry import Backoff, parse_retry_after
 from dreamlake.core.wireengine import CHARGE, CUSTOMER, IDEMPOTENCY_KEY, REQUEST_ID, WALL_MS, CreditsNeeded
 from dreamlake.errors import (
     AuthError,
     DreamError,
+    DreamlakeError,
     EngineError,
     EngineUnreachableError,
     InsufficientCreditsError,
     MediaError,
     ModelNotFoundError,
     RateLimitError,
+    RowError,
     ValidationError,
 )
-from dreamlake.io.form import Form
+from dreamlake.io.form import Form, make_form
 from dreamlake.media.rollout import Rollout
 
 if TYPE_CHECKING:
@@ -60,32 +62,51 @@ class Engine:
         self._timeout = timeout
         self._key = ("engine", address, timeout)
 
-    def post_form(self, route: str, form: Form, key: str) -> httpx.Response:
-        """Ask for a prediction, once.
+    def form(self, route: str, frame: Any, sequences: Sequence[Any], spec: str | None, options: PredictOptions) -> Form:
+        """Read and encode what is asked for.
 
         Args:
             route: ``/v1/predict`` or ``/v1/predict/batch``.
+            frame: as of ``make_form``, and so are the others.
+            sequences: as of ``make_form``.
+            spec: as of ``make_form``.
+            options: as of ``make_form``.
+
+        Raises:
+            RowError: what cannot be sent.
+        """
+        build = partial(self._client().build_request, "POST", self.address.url + route)
+        try:
+            if hasattr(frame, "numpy"):  # a Video, whose pixels may have to be awaited
+                frame = settle(frame.numpy)
+        except DreamlakeError as error:
+            raise RowError(f"frame: {error}") from error
+        return offload(partial(make_form, build, frame, sequences, spec, options))
+
+    def post_form(self, form: Form, key: str) -> httpx.Response:
+        """Ask for a prediction, once.
+
+        Args:
             form: what is asked for.
             key: the same for all tries of the same prediction.
 
         Raises:
             DreamError: whatever kept it from being answered.
         """
-        headers = {"Content-Type": form.content_type, IDEMPOTENCY_KEY: key}
-        return self._once("POST", route, content=form.body, headers=headers)
+        form.request.headers[IDEMPOTENCY_KEY] = key
+        return self._once(form.request)
 
-    def predicted(self, route: str, form: Form, key: str, read: Callable[[httpx.Response], T]) -> T:
+    def predicted(self, form: Form, key: str, read: Callable[[httpx.Response], T]) -> T:
         """The same, with all its tries.
 
         Args:
-            route: as of ``post_form``.
             form: as of ``post_form``.
             key: as of ``post_form``.
             read: makes of an answer what is wanted; an EngineError of it is tried again too.
         """
 
         def once() -> T:
-            response = self.post_form(route, form, key)
+            response = self.post_form(form, key)
             return offload(partial(read, response))
 
         return self._tried(once)
@@ -109,7 +130,9 @@ class Engine:
         headers = {"Content-Type": "application/json"} if content is not None else {}
         if method == "POST":
             headers[IDEMPOTENCY_KEY] = secrets.token_hex(20)
-        response = self._tried(partial(self._once, method, route, content=content, headers=headers, query=query))
+        url = self.address.url + route
+        request = self._client().build_request(method, url, content=content, headers=headers, params=query)
+        response = self._tried(partial(self._once, request))
         try:
             return msgspec.json.decode(response.content, type=answer)
         except msgspec.MsgspecError as error:
@@ -132,20 +155,11 @@ class Engine:
                     raise
                 sleep(delay)
 
-    def _once(
-        self,
-        method: str,
-        route: str,
-        *,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+    def _once(self, request: httpx.Request) -> httpx.Response:
         import httpx
 
-        client = http_client(self._key, self._connection)
         try:
-            response = client.request(method, self.address.url + route, content=content, headers=headers, params=query)
+            response = self._client().send(request)
         except (httpx.TooManyRedirects, httpx.DecodingError, httpx.InvalidURL) as error:
             raise EngineError(f"{self.address} answered with nonsense: {error}") from error
         except httpx.TransportError as error:
@@ -154,6 +168,9 @@ class Engine:
         if not response.is_success:
             raise _refusal(response)
         return response
+
+    def _client(self) -> httpx.Client:
+        return http_client(self._key, self._connection)
 
     def _connection(self) -> httpx.Client:
         import httpx

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dreamlake.core.bulk import PredictOptions
 from dreamlake.core.wireengine import ACTIONS, FRAME, MODEL
 from dreamlake.errors import RowError
 from dreamlake.io.rows import encode_actions, encode_frame, load_actions
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["Form", "make_form"]
 
@@ -20,24 +23,29 @@ class Form:
     """What is sent.
 
     Attributes:
-        body: of the request.
-        content_type: of the body.
+        request: the same for all tries.
         digest: of what is in it, whatever its boundaries are.
         frames: that the rollouts will have, all together.
         spec: the model that is asked for; None for the one that the engine has.
     """
 
-    body: bytes = field(repr=False)
-    content_type: str
+    request: httpx.Request
     digest: bytes
     frames: int
     spec: str | None
 
 
-def make_form(frame: Any, sequences: Sequence[Any], spec: str | None, options: PredictOptions) -> Form:
+def make_form(
+    build: Callable[..., httpx.Request],
+    frame: Any,
+    sequences: Sequence[Any],
+    spec: str | None,
+    options: PredictOptions,
+) -> Form:
     """Read and encode what is asked for. It may block, and take a while.
 
     Args:
+        build: makes the request, of the fields and the files of a form.
         frame: to start from, as of ``encode_frame``.
         sequences: of actions, one for each rollout, as of ``load_actions``.
         spec: the model.
@@ -46,8 +54,6 @@ def make_form(frame: Any, sequences: Sequence[Any], spec: str | None, options: P
     Raises:
         RowError: what cannot be sent.
     """
-    import httpx
-
     if not sequences:
         raise RowError("there are no actions")
     picture, media_type = encode_frame(frame)
@@ -58,10 +64,10 @@ def make_form(frame: Any, sequences: Sequence[Any], spec: str | None, options: P
         (ACTIONS, (f"actions-{number:03d}.npy", encode_actions(array), "application/octet-stream"))
         for number, array in enumerate(arrays)
     ]
-    request = httpx.Request("POST", "http://engine", data=fields, files=files)
+    request = build(data=fields, files=files)
+    request.read()  # encodes it, here and not where others wait
     return Form(
-        body=request.read(),
-        content_type=request.headers["content-type"],
+        request=request,
         digest=_digest(fields, [content for _, (_, content, _) in files]),
         frames=sum(len(array) + 1 for array in arrays),
         spec=spec,

@@ -174,21 +174,27 @@ class HfSink(RolloutSink):
 
     def _tried(self, call: Callable[[], Any]) -> Any:
         """Call the Hub, again where that can help."""
-        import httpx
-        from huggingface_hub.errors import HfHubHTTPError
-
         failures = 0
         while True:
             try:
                 return call()
-            except (HfHubHTTPError, httpx.TransportError, RuntimeError) as error:
+            except Exception as error:
                 # What goes wrong in an upload comes within another error, which says which file it was.
-                inner = error.__cause__ if isinstance(error, RuntimeError) else error
-                if not isinstance(inner, HfHubHTTPError | httpx.TransportError):
+                status = _status(error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error)
+                if status is None:
                     raise
-                status = getattr(getattr(inner, "response", None), "status_code", 0)
                 failures += 1
                 delay = _BACKOFF.delay(failures, 0.5) if status in (0, 429) or status >= 500 else None
                 if delay is None:
                     raise SinkError(f"{self.uri}: {error}") from error
                 time.sleep(delay)
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that an error is for; 0 where no answer came, None where it is no error of the Hub."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return int(response.status_code)
+    # By name: which library the Hub's client speaks HTTP with differs between its versions.
+    lost = any(kind.__name__ in ("TransportError", "ConnectionError") for kind in type(error).__mro__)
+    return 0 if lost else None

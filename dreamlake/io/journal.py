@@ -85,6 +85,7 @@ class RunJournal:
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self._lock = threading.Lock()
         self._shards = 0
+        self._numbers: dict[str, int] = {}  # of rows that are called the same
         self.is_new = not (folder / "journal.db").exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -148,9 +149,10 @@ class RunJournal:
         with self._lock:
             if not self._database.in_transaction:
                 self._database.execute("BEGIN")  # a claim that a crash loses is made again; `_write` commits
-            number, row_id = 1, first
+            row_id = first
             while (known := self._row(row_id)) is not None and known["pass"] == self._pass:
-                number += 1  # another row of this pass has this name
+                # Another row of this pass has this name, and perhaps many have.
+                number = self._numbers[first] = self._numbers.get(first, 1) + 1
                 row_id = numbered_id(first, number)
             if known is None:
                 self._database.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections.abc import Iterator
@@ -89,7 +90,6 @@ async def test_every_row_becomes_a_video_and_a_line_in_the_order_of_the_source(
     assert ids(out) == [f"run-{row:04d}" for row in range(30)]
     assert (out / "videos" / "run-0003.mp4").read_bytes() == rollout(3)
     line = metadata(out)[7]
-    assert line.pop("sha256")
     assert line.pop("bytes") == len(rollout(7))
     assert line == {
         "row_id": "run-0007",
@@ -224,12 +224,13 @@ async def test_keys_and_credits_stop_it_whatever_on_error_says(
     client: adl.AsyncClient, engine: Engine, out: Path, on_error: str, status: int, error: type[Exception]
 ) -> None:
     engine.seconds = 0.02
-    engine.faults = lambda row, _: Status(status) if row >= 12 else None
+    lent = itertools.count()
+    engine.faults = lambda _row, _before: Status(status) if next(lent) >= 12 else None  # so much was paid for
     with pytest.raises(error) as caught:
         await client.predict_many(rows(80), RolloutSink.dir(out), spec=SPEC, concurrency=4, on_error=on_error)
     result = caught.value.result
     assert (result.ok, result.failed) == (12, 0)  # rows that were not done are not failed either
-    assert ids(out) == [f"run-{row:04d}" for row in range(12)]
+    assert len(ids(out)) == 12
     assert sum(request.status == status for request in engine.requests) <= 4
     engine.faults = lambda _row, _before: None
     assert (await client.predict_many(rows(80), RolloutSink.dir(out), spec=SPEC)).ok == 80
@@ -240,12 +241,9 @@ async def test_keys_and_credits_stop_it_whatever_on_error_says(
 async def test_what_the_engine_asks_of_one_all_of_them_wait_for(
     client: adl.AsyncClient, engine: Engine, out: Path, form: str
 ) -> None:
-    asked: list[float] = []
-
     def storm(row: int, before: int) -> Fault | None:
         if row != 5 or before:
             return None
-        asked.append(engine.requests[-1].at)
         # A date has whole seconds, so that one second from now can be much less; two cannot.
         return Status(429, (("Retry-After", "1" if form == "seconds" else in_seconds(1)),))
 
@@ -334,8 +332,8 @@ async def test_bad_frames_and_actions_are_rows_that_fail(
     source = frames_from_dir(tmp_path)
     assert source.rows_hint == 12
     result = await client.predict_many(source, RolloutSink.dir(tmp_path / "out"), spec=SPEC)
+    assert {row.row_id: row.attempts for row in result.failures} == {"3": 0, "5": 0, "7": 0}, result.failures
     assert (result.ok, result.failed) == (9, 3)
-    assert {row.row_id: row.attempts for row in result.failures} == {"3": 0, "5": 0, "7": 0}
     assert engine.rows() == {*range(12)} - {3, 5, 7}
 
 

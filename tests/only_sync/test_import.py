@@ -13,9 +13,14 @@ HEAVY = (
     "anyio",
     "asyncio",
     "av",
+    "botocore",
+    "datasets",
     "httpx",
+    "huggingface_hub",
     "lancedb",
     "litestar",
+    "pandas",
+    "pyarrow",
     "rich",
     "sqlalchemy",
     "torch",
@@ -23,7 +28,7 @@ HEAVY = (
 )
 
 
-@pytest.mark.parametrize("module", ["dreamlake", "dreamlake.core.wire", "dreamlake.config"])
+@pytest.mark.parametrize("module", ["dreamlake", "dreamlake.core.wire", "dreamlake.config", "dreamlake.io"])
 def test_import_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(name for name in {HEAVY} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 import dreamlake as dl
 import dreamlake.aio as adl
+from dreamlake.io import RolloutSink
 
 Pixels = NDArray[Any]  # of the type that was asked for
 
@@ -37,6 +38,10 @@ def blocking() -> None:
     assert_type(clips.tensor(), torch.Tensor)
     for batch in clips.iterator(batch_size=8):
         assert_type(batch, Pixels)
+    client = dl.Client()
+    assert_type(client.predict(b"", [[0.0]]), dl.Rollout)
+    assert_type(client.predict_many([], RolloutSink.dir("out"), spec="x"), dl.PredictResult)
+    assert_type(client.estimate_cost([], spec="x").total_usd, float | None)
 
 
 async def awaited() -> None:
@@ -53,3 +58,4 @@ async def awaited() -> None:
         assert_type(entry, adl.Entry)
     async for picture in video.iterator():
         assert_type(picture, Pixels)
+    assert_type(await adl.AsyncClient().predict_many([], RolloutSink.dir("out"), spec="x"), adl.PredictResult)

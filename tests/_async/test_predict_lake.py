@@ -1,0 +1,58 @@
+"""Bulk inference from the lake into the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import dreamlake.aio as adl
+from dreamlake._async.lake import AsyncLake
+from dreamlake.config import current_lake
+from dreamlake.errors import UsageError
+from dreamlake.io import RolloutSink, frames_from_lake
+from tests.clips import real_clip
+from tests.predictions import SPEC, STEPS, Engine, actions
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def client(engine: Engine) -> adl.AsyncClient:
+    return adl.AsyncClient(base_url=engine.url)
+
+
+async def test_from_the_lake_to_the_lake(client: adl.AsyncClient, engine: Engine, lake: str) -> None:
+    video = await adl.upload(real_clip("carphone_distorted.mp4"), space="predictions", path="/in.mp4")
+    clips = video.chunk(1.0)
+    of_each = np.stack([actions(row) for row in range(len(clips))])
+    source = frames_from_lake(clips, of_each)
+    assert len(source) == len(clips) > 2
+    prefix = f"/rollouts/{lake}"
+    result = await client.predict_many(source, RolloutSink.lake("predictions", prefix), spec=SPEC)
+    assert (result.ok, result.failed) == (len(clips), 0)
+    assert result.output_uri.endswith(f"predictions/{prefix}")
+    found = [entry async for entry in adl.ls(prefix, space="predictions")]
+    assert len(found) == len(clips)
+    stored = await adl.load_video(found[1].id)
+    assert stored.frames == STEPS + 1
+    here = AsyncLake(current_lake())
+    query = {"namespace": (await here.me()).namespace, "space": "predictions", "prefix": prefix}
+    answer = await here.send("GET", f"{here.address.remote}/assets/video", query=query, key=True)
+    provenance = answer.json()["items"][1]["metadata"]["rollout"]
+    assert provenance["spec"] == SPEC
+    assert provenance["metadata"]["source_video"] == video.id
+    assert provenance["metadata"]["source_st"] == pytest.approx(clips.st[1])
+    again = await client.predict_many(
+        frames_from_lake(clips, of_each), RolloutSink.lake("predictions", prefix), spec=SPEC
+    )
+    assert again.resumed == len(clips)
+    assert len(engine.requests) == len(clips)
+    with pytest.raises(UsageError, match="clips and 1 actions"):
+        frames_from_lake(clips, of_each[:1])
+    assert (await client.predict(video[0], of_each[0])).num_frames == STEPS + 1
