@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import av
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from dreamlake.errors import UsageError
@@ -54,7 +55,8 @@ class RolloutEncoder:
         codec, options = (
             ("libx264rgb", {"qp": "0"}) if self._exact else ("libx264", {"crf": "14", "x264-params": STEADY})
         )
-        self._stream: Any = self._output.add_stream(codec, rate=fps, options={"preset": "veryfast", **options})
+        added = self._output.add_stream(codec, rate=fps, options={"preset": "veryfast", **options})
+        self._stream = cast(VideoStream, added)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "rgb24" if self._exact else "yuv420p"
         context = self._stream.codec_context
