@@ -56,7 +56,7 @@ class RolloutEncoder:
             ("libx264rgb", {"qp": "0"}) if self._exact else ("libx264", {"crf": "14", "x264-params": STEADY})
         )
         added = self._output.add_stream(codec, rate=fps, options={"preset": "veryfast", **options})
-        self._stream = cast(VideoStream, added)
+        self._stream = cast("VideoStream", added)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = "rgb24" if self._exact else "yuv420p"
         context = self._stream.codec_context

@@ -102,7 +102,8 @@ class Batcher:
         for ask in self._waiting:
             _fail(ask, _ending())
         self._waiting.clear()
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        # A model cannot be interrupted; what it still predicts is for nobody.
+        await to_thread.run_sync(partial(self._thread.shutdown, wait=True, cancel_futures=True))
 
     async def predict(
         self, start: NDArray[np.uint8], actions: Sequence[NDArray[np.float32]], seed: int, options: Mapping[str, Any]

@@ -77,7 +77,7 @@ class Jobs:
             asked: with places that were checked.
 
         Raises:
-            Refused: 429, when the customer has too many.
+            Refused: 429, when the customer has too many; 422, when the key was used for another.
         """
         if self._settings.worker is None:
             raise Refused(404, "this engine has no jobs")
@@ -96,6 +96,8 @@ class Jobs:
         )
         body, told = msgspec.json.encode(asked), msgspec.json.encode(job)
         found = await to_thread.run_sync(self._store.add_job, job_id, customer, key, body, told)
+        if found is None:
+            raise Refused(422, "this Idempotency-Key was used for another job: a new job takes a new key")
         self._some.set()
         return JobStarted(found, (await self.get(customer, found)).status)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -39,6 +40,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     id TEXT NOT NULL UNIQUE,
     customer TEXT NOT NULL,
     key TEXT,
+    digest TEXT NOT NULL,
     status TEXT NOT NULL,
     asked BLOB NOT NULL, -- with the tokens, until it has ended
     told BLOB NOT NULL
@@ -173,18 +175,30 @@ class Store:
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
-    def add_job(self, job_id: str, customer: str, key: str | None, asked: bytes, told: bytes) -> str:
-        """Note a job; returns its id, which is that of an earlier one with the same key."""
+    def add_job(self, job_id: str, customer: str, key: str | None, asked: bytes, told: bytes) -> str | None:
+        """Note a job.
+
+        Args:
+            job_id: a new one.
+            customer: whose it is.
+            key: its Idempotency-Key; None for none.
+            asked: JSON of what was asked.
+            told: JSON of a Job.
+
+        Returns:
+            The id of the job, an earlier one where the key was used before; None where it was used for another job.
+        """
+        digest = sha256(asked).hexdigest()
         with self._transaction():
             if key is not None:
                 found = self._database.execute(
-                    "SELECT id FROM jobs WHERE customer = ? AND key = ?", (customer, key)
+                    "SELECT id, digest FROM jobs WHERE customer = ? AND key = ?", (customer, key)
                 ).fetchone()
                 if found is not None:
-                    return str(found[0])
+                    return str(found[0]) if found[1] == digest else None
             self._database.execute(
-                "INSERT INTO jobs (id, customer, key, status, asked, told) VALUES (?, ?, ?, 'queued', ?, ?)",
-                (job_id, customer, key, asked, told),
+                "INSERT INTO jobs (id, customer, key, digest, status, asked, told) VALUES (?, ?, ?, ?, 'queued', ?, ?)",
+                (job_id, customer, key, digest, asked, told),
             )
         return job_id
 

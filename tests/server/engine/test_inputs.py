@@ -54,6 +54,7 @@ FRAMES = {
     "half": FRAME[: len(FRAME) // 2],
     "a header alone": FRAME[:33],
     "flipped": FRAME[:60] + b"\xff" + FRAME[61:],
+    "no pixels": bomb(0, 0),
     "a bomb": bomb(30_000, 30_000),
     "16 bits": wide(np.zeros(SIZE, np.uint16)),
     "another shape": png(picture(size=(32, 32))),

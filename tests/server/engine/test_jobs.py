@@ -77,6 +77,8 @@ async def test_a_job_from_folder_to_folder(tmp_path: Path) -> None:
         body = asked(source, "out", seed=3)  # a place below the root may be named from there
         job = await create(client, body, "key")
         assert await create(client, body, "key") == job
+        other = await client.http.post("/v1/jobs", json=asked(source, "elsewhere"), headers={"Idempotency-Key": "key"})
+        assert other.status_code == 422
         found = await ended(client, job)
         listed = (await client.http.get("/v1/jobs")).json()
     assert found["status"] == "succeeded", found
