@@ -96,7 +96,7 @@ __all__ = [
 
 for _definition in (
     AsyncAsset, AsyncAudio, AsyncClient, AsyncImage, AsyncLabelTrack, AsyncSearchResult, AsyncTextTrack,
-    AsyncVectorIndex, AsyncVideo, AsyncVideoArray, close, delete, download, find, label_track, load, load_video, ls, move,
-    text_track, upload, upload_many, vec_index, vec_indexes,
+    AsyncVectorIndex, AsyncVideo, AsyncVideoArray, close, delete, download, find, label_track, load, load_video, ls,
+    move, text_track, upload, upload_many, vec_index, vec_indexes,
 ):  # fmt: skip
     _definition.__module__ = __name__

@@ -67,7 +67,8 @@ class AsyncSearchResult:
         if isinstance(target, AssetUri):
             lake = self._lake if target.host is None else AsyncLake(lake_at(target.host))
             return AsyncLakeSource.of(lake, target.object_id)
-        return AsyncSource.find(AsyncFileSource(target.location).key)
+        shared: AsyncSource = AsyncSource.find(AsyncFileSource(target.location).key)
+        return shared
 
     def __repr__(self) -> str:
         where = "" if self.video_id is None else f", {self.video_id} {self.st:g}-{self.et:g} s"

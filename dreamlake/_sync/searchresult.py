@@ -68,7 +68,8 @@ class SearchResult:
         if isinstance(target, AssetUri):
             lake = self._lake if target.host is None else Lake(lake_at(target.host))
             return LakeSource.of(lake, target.object_id)
-        return Source.find(FileSource(target.location).key)
+        shared: Source = Source.find(FileSource(target.location).key)
+        return shared
 
     def __repr__(self) -> str:
         where = "" if self.video_id is None else f", {self.video_id} {self.st:g}-{self.et:g} s"

@@ -11,11 +11,15 @@ import typer
 
 from dreamlake.errors import (
     AccessError,
+    AuthError,
+    DreamError,
     DreamlakeError,
+    EngineUnreachableError,
     FrameIndexError,
     LakeError,
     LakeUnreachableError,
     MissingExtraError,
+    ModelNotFoundError,
     NotFoundError,
     ProcessingError,
     SourceError,
@@ -38,6 +42,10 @@ EXIT_STATUS: tuple[tuple[type[BaseException], int], ...] = (
     (UploadPausedError, 7),
     (ProcessingError, 8),
     (LakeError, 9),
+    (ModelNotFoundError, 4),
+    (AuthError, 5),
+    (EngineUnreachableError, 6),
+    (DreamError, 9),
     (DreamlakeError, 1),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from PIL.ImageFile import ImageFile
 
 from dreamlake.errors import MediaError
 
-__all__ = ["MAX_PIXELS", "ImageFacts", "StoredImage", "pixels_of", "probe_image", "shown", "small"]
+__all__ = ["MAX_PIXELS", "ImageFacts", "StoredImage", "pixels_of", "probe_image", "read_picture", "shown", "small"]
 
 ImageFormat: TypeAlias = Literal["jpeg", "png", "webp"]
 
@@ -27,6 +28,7 @@ MAX_PIXELS = 178_956_970  # above that Pillow takes a picture for a decompressio
 MAX_BYTES = 1024**3  # decoders keep all in memory that a file carries besides the picture
 ORIENTATION = 0x0112  # of EXIF
 TURNED = frozenset({5, 6, 7, 8})  # a quarter, so that width and height change places
+EIGHT_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})  # modes of Pillow
 SCALE = 8  # a JPEG is decoded this much smaller, which reads all of it and takes little memory
 
 _READERS: dict[ImageFormat, Callable[[BinaryIO], ImageFile]] = {
@@ -128,6 +130,32 @@ def probe_image(path: Path, name: str | None = None) -> ImageFacts:
             raise MediaError(f"{name}: cannot be read as an image ({error or type(error).__name__})") from error
 
 
+def read_picture(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image:
+    """A PNG or JPEG as a picture in RGB, turned the way it is shown; transparency is left out.
+
+    Args:
+        data: the whole file.
+        name: for messages.
+        max_pixels: that it may have; its header is asked before anything is decoded.
+
+    Raises:
+        MediaError: neither, damaged, cut short, too large, or of more than 8 bits.
+    """
+    form = _format(data[:16])
+    if form not in ("png", "jpeg"):
+        raise MediaError(f"{name}: is not a PNG or JPEG image")
+    try:
+        with _open(io.BytesIO(data), form, name, max_pixels) as image:
+            if image.mode not in EIGHT_BITS:
+                raise MediaError(f"{name}: has pixels of the kind {image.mode}, and 8 bits are taken")
+            image.load()
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except MediaError:
+        raise
+    except Exception as error:  # a decoder that is fed nonsense raises whatever it meets
+        raise MediaError(f"{name}: cannot be read as an image ({error or type(error).__name__})") from error
+
+
 def _format(head: bytes) -> ImageFormat | None:
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
@@ -154,13 +182,13 @@ def _measured(file: BinaryIO, form: ImageFormat, name: str) -> ImageFacts:
     return ImageFacts(height, width, form) if turned else ImageFacts(width, height, form)
 
 
-def _open(file: BinaryIO, form: ImageFormat, name: str) -> ImageFile:
+def _open(file: BinaryIO, form: ImageFormat, name: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
     """Its header, without the limit of ``Image.open``: that is a warning first, which a program may have muted."""
     file.seek(0)
     image = _READERS[form](file)
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise MediaError(f"{name}: is too large: {width} by {height} pixels, and {MAX_PIXELS} are taken at most")
+    if width * height > max_pixels:
+        raise MediaError(f"{name}: is too large: {width} by {height} pixels, and {max_pixels} are taken at most")
     return image
 
 

@@ -9,11 +9,44 @@ from pathlib import Path
 from dreamlake.core.keys import WhenAsked
 from dreamlake.core.targets import slugify
 
-__all__ = ["Settings"]
+__all__ = ["Limits", "Settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What clients may take of a server.
+
+    Attributes:
+        grace_seconds: that requests and jobs under way are given when the server ends.
+        max_requests: that are worked on at once; those that wait for their clients do not count.
+        max_held_bytes: of bodies that have come in part, of all requests that are no parts.
+        max_connections: that are open at once.
+        max_url_bytes: the longest path and query.
+        max_header_bytes: the names and values of a request's header fields.
+        max_headers: the number of them.
+        head_seconds: within which a request's head has to come.
+        body_seconds: over which the rate of a request's body is measured.
+        body_rate: bytes per second that a body has to come at.
+        stall_seconds: after which a client that takes nothing of its answer is cut off.
+        idle_seconds: that a connection is kept open between two requests.
+    """
+
+    grace_seconds: float = 0.0
+    max_requests: int = 500
+    max_held_bytes: int = 256 * 1024**2
+    max_connections: int = 4000
+    max_url_bytes: int = 8 * 1024
+    max_header_bytes: int = 16 * 1024
+    max_headers: int = 100
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    body_rate: int = 500
+    stall_seconds: float = 60.0
+    idle_seconds: float = 30.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Limits):
     """The settings of one lake.
 
     Attributes:
@@ -30,21 +63,9 @@ class Settings:
         keys: when a request needs an API key; the embedded lake never asks for one.
         storage: where the bytes are, as ``open_storage`` takes it; None for the folder.
         database: the URL of the database, as ``Database`` takes it; None for SQLite in the folder.
-        grace_seconds: that requests and jobs under way are given when the lake closes.
         min_free_bytes: of the disk, with less of which the lake is not ready.
-        max_requests: that are worked on at once; those that wait for their clients do not count.
-        max_held_bytes: of bodies that have come in part, of all requests that are no parts.
-        max_connections: that are open at once.
-        max_url_bytes: the longest path and query.
-        max_header_bytes: the names and values of a request's header fields.
-        max_headers: the number of them.
         max_transfers: parts that one namespace may send through the lake at once.
         max_uploads: uploads that one namespace may have under way.
-        head_seconds: within which a request's head has to come.
-        body_seconds: over which the rate of a request's body is measured.
-        body_rate: bytes per second that a body has to come at.
-        stall_seconds: after which a client that takes nothing of its answer is cut off.
-        idle_seconds: that a connection is kept open between two requests.
         max_rows_bytes: the largest body of rows of a vector index that is taken.
         exact_rows: of a vector index, beyond which it gets an approximate one.
         vector_bytes: of vectors that are kept in memory, to compare all of them.
@@ -61,21 +82,9 @@ class Settings:
     keys: WhenAsked = "never"
     storage: str | None = None
     database: str | None = field(default=None, repr=False)  # it may hold a password
-    grace_seconds: float = 0.0
     min_free_bytes: int = 256 * 1024**2
-    max_requests: int = 500
-    max_held_bytes: int = 256 * 1024**2
-    max_connections: int = 4000
-    max_url_bytes: int = 8 * 1024
-    max_header_bytes: int = 16 * 1024
-    max_headers: int = 100
     max_transfers: int = 64
     max_uploads: int = 10_000
-    head_seconds: float = 10.0
-    body_seconds: float = 30.0
-    body_rate: int = 500
-    stall_seconds: float = 60.0
-    idle_seconds: float = 30.0
     max_rows_bytes: int = 64 * 1024**2
     exact_rows: int = 100_000
     vector_bytes: int = 1024**3

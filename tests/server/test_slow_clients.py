@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dreamlake.server import serve
+from dreamlake.server.operation import listening as tcp
 
 from ._lake import WAIT, until
 from ._served import Served, listening, read_all
@@ -23,7 +23,7 @@ HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "TICKS", 1)
+    monkeypatch.setattr(tcp, "TICKS", 1)
 
 
 @asynccontextmanager

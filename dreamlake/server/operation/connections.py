@@ -18,8 +18,8 @@ import msgspec
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dreamlake.server.errors import Refused
-from dreamlake.server.operation.metrics import Metrics
-from dreamlake.server.settings import Settings
+from dreamlake.server.operation.metrics import RequestMetrics
+from dreamlake.server.settings import Limits
 
 __all__ = ["Connection"]
 
@@ -35,7 +35,7 @@ class Connection(H11Protocol):
         options: of uvicorn.
     """
 
-    def __init__(self, *, settings: Settings, metrics: Metrics, **options: Any) -> None:
+    def __init__(self, *, settings: Limits, metrics: RequestMetrics, **options: Any) -> None:
         super().__init__(**options)
         self._settings = settings
         self._metrics = metrics

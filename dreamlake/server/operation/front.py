@@ -14,8 +14,8 @@ from litestar import Litestar
 
 from dreamlake.server.errors import Refused
 from dreamlake.server.operation.logs import request_id, sane_request_id
-from dreamlake.server.operation.metrics import Metrics
-from dreamlake.server.settings import Settings
+from dreamlake.server.operation.metrics import RequestMetrics
+from dreamlake.server.settings import Limits
 
 __all__ = ["Front"]
 
@@ -26,15 +26,15 @@ CLIENT_GONE = 499  # as nginx calls it: nobody was there any more to answer
 
 
 class Front:
-    """An ASGI application around the lake's.
+    """An ASGI application around a server's.
 
     Args:
-        app: of the lake.
+        app: of the server.
         settings: its limits.
         metrics: that count the requests.
     """
 
-    def __init__(self, app: Litestar, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: Litestar, settings: Limits, metrics: RequestMetrics) -> None:
         self._app = app
         self._settings = settings
         self._metrics = metrics

@@ -14,17 +14,17 @@ from dreamlake.server.schema import jobs, uploads
 if TYPE_CHECKING:
     from dreamlake.server.database import Database
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "RequestMetrics"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _JOB_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400)
 
 
-class Metrics:
-    """The metrics of one application."""
+class RequestMetrics:
+    """What any server counts of its requests, and of itself."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         request = ("method", "route", "status")
         self._requests = Counter("dreamlake_requests", "Requests answered.", request, registry=registry)
         self._seconds = Histogram(
@@ -33,16 +33,8 @@ class Metrics:
         self._came = Counter("dreamlake_received_bytes", "Bytes of request bodies.", registry=registry)
         self._went = Counter("dreamlake_sent_bytes", "Bytes of answers.", registry=registry)
         self.running = Gauge("dreamlake_requests_running", "Requests being answered.", registry=registry)
-        self.transfers = Gauge("dreamlake_transfers_running", "Parts being received.", registry=registry)
         self._refused = Counter("dreamlake_refused", "Requests over a limit.", ("limit",), registry=registry)
         self._cut = Counter("dreamlake_cut_connections", "Slow clients cut off.", ("reason",), registry=registry)
-        self._storage_errors = Counter("dreamlake_storage_errors", "Failures of the storage.", registry=registry)
-        self._job_seconds = Histogram(
-            "dreamlake_job_seconds", "Time of one try of a job, by what became of it.", ("action", "state"),
-            registry=registry, buckets=_JOB_SECONDS,
-        )  # fmt: skip
-        self._jobs = Gauge("dreamlake_jobs", "Jobs that are not finished.", ("action", "state"), registry=registry)
-        self._uploads = Gauge("dreamlake_uploads", "Uploads under way.", registry=registry)
         build = Gauge("dreamlake_build_info", "What runs.", ("version", "python"), registry=registry)
         build.labels(_version(), platform.python_version()).set(1)
         ProcessCollector(registry=registry)
@@ -72,6 +64,22 @@ class Metrics:
         """A slow client was cut off."""
         self._cut.labels(reason).inc()
 
+
+class Metrics(RequestMetrics):
+    """The metrics of a lake."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        registry = self.registry
+        self.transfers = Gauge("dreamlake_transfers_running", "Parts being received.", registry=registry)
+        self._storage_errors = Counter("dreamlake_storage_errors", "Failures of the storage.", registry=registry)
+        self._job_seconds = Histogram(
+            "dreamlake_job_seconds", "Time of one try of a job, by what became of it.", ("action", "state"),
+            registry=registry, buckets=_JOB_SECONDS,
+        )  # fmt: skip
+        self._jobs = Gauge("dreamlake_jobs", "Jobs that are not finished.", ("action", "state"), registry=registry)
+        self._uploads = Gauge("dreamlake_uploads", "Uploads under way.", registry=registry)
+
     def storage_failed(self) -> None:
         """The storage has failed a request."""
         self._storage_errors.inc()
@@ -94,7 +102,7 @@ class Metrics:
         for action, state, number in rows:
             self._jobs.labels(action, state).set(number)
         self._uploads.set(under_way or 0)
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)
 
 
 def _version() -> str:
