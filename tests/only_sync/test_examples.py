@@ -71,7 +71,9 @@ assert (left.name, left.id) == ("/2026/04/run-042/camera/front/run01.mp4", video
 """
 
 TRACKS = f"""{UPLOAD}
+import os
 from pathlib import Path
+os.chdir(Path(__file__).parent)
 Path("./detections.jsonl").write_text('{{"ts": 1.5, "dt": 1.0, "label": "cup"}}\\n')
 clip = video[1.0:2.0]
 describe = lambda image: f"{{image.width}} pixels wide"
