@@ -19,7 +19,8 @@ CLIPS = [real_clip("carphone_pristine.mp4"), real_clip("bikes.mp4")]
 def run(path: Path, home: Path, *arguments: Path) -> str:
     done = subprocess.run(
         [sys.executable, str(path), *map(str, arguments)],
-        env={**os.environ, "DREAMLAKE_HOME": str(home), "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=100,
+        env={**os.environ, "DREAMLAKE_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
