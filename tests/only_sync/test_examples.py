@@ -19,7 +19,8 @@ CLIPS = [real_clip("carphone_pristine.mp4"), real_clip("bikes.mp4")]
 def run(path: Path, home: Path, *arguments: Path) -> str:
     done = subprocess.run(
         [sys.executable, str(path), *map(str, arguments)],
-        env={**os.environ, "DREAMLAKE_HOME": str(home)}, capture_output=True, text=True, timeout=100,
+        env={**os.environ, "DREAMLAKE_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -59,6 +60,24 @@ shutil.copy("./video.mp4", "front.mp4")
 dl.upload("front.mp4", space="robotics@alice", path="/camera/front/run01.mp4")
 """
 
+SOUND = """
+import os, pathlib
+import numpy as np
+import dreamlake as dl
+from PIL import Image
+from tests.clips import CLIPS
+os.chdir(pathlib.Path(__file__).parent)
+dl.upload(CLIPS["h264-sound"].make(pathlib.Path("talk.mp4")), progress=False)
+from tests.sounds import Sound
+Sound("pcm_s16le", ".wav", "flac", 16_000, seconds=21.0).make(pathlib.Path("mic.wav"))
+Image.new("RGB", (4, 3)).save("left.png")
+video = dl.load_video("talk.mp4")
+"""
+
+HEARD = """
+assert os.path.exists("clip.wav") and len(second) == 16_000 and image.numpy().shape == (3, 4, 3)
+"""
+
 THERE = """
 assert (report.ok, report.failures) == (1, [])
 assert os.path.getsize("videos/run01.mp4") == os.path.getsize("front.mp4")
@@ -93,6 +112,7 @@ PIECES = {
         FILES,
         THERE,
     ),
+    "audio.peaks(": (SOUND, HEARD),
     "dl.ls(": (
         "import dreamlake as dl\ndl.upload('./run01.mp4', space='robotics@alice', path='/camera/front/run01.mp4')\n",
         LISTED,
