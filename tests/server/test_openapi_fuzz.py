@@ -31,6 +31,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from dreamlake.core.arrowrows import ARROW
 from dreamlake.core.kinds import KINDS
 from dreamlake.core.signing import Signer
 from dreamlake.server.database import Database
@@ -48,6 +49,7 @@ CHECKS = [
 ]  # fmt: skip
 # The kinds share their handlers: of the routes that all have, those of two kinds stand for all.
 ALIKE = r"^/(audio|image|labels|text-tracks)(/|$)|^/assets/(audio|image|text-track)(/|$)"
+schemathesis.serializer.alias(ARROW, "application/octet-stream")
 SLOW = "/gc"  # it looks at everything, and takes no input that could surprise it
 
 
