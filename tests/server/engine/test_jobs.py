@@ -14,11 +14,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from dreamlake import aio as adl
 from dreamlake.core.wireengine import CreateJob, JobSink, JobSource
-from dreamlake.errors import UsageError
+from dreamlake.errors import AuthError, ModelNotFoundError, UsageError
+from dreamlake.io import RolloutSink, frames_from_dir
 from dreamlake.media.rollout import decode_mp4
 from dreamlake.server.engine.jobplaces import JobPlaces
 from dreamlake.server.errors import Refused
+from tests.hub import Hub
 from tests.server._lake import until as asked_until
 
 from ._engine import Client, Counting, engine, moves, npy, own, picture, png
@@ -273,3 +276,48 @@ async def test_an_engine_without_jobs(tmp_path: Path) -> None:
         body["source"] = {"type": "hf", "location": "a/b"}
         body["sink"] = {"type": "hf", "location": "a/c"}
         assert (await client.http.post("/v1/jobs", json=body)).status_code == 404
+
+
+async def test_a_jobs_rollouts_are_committed_with_its_own_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with the one that the engine's own user has logged in with."""
+    root = tmp_path / "root"
+    source = episodes(root / "in", 2)
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf/token").write_text("hf_1")
+    with Hub(token="hf_1") as hub:
+        given = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_1", "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("DREAMLAKE_HOME", str(tmp_path / "home"))
+        async with engine(tmp_path / "e", Counting(), worker=WORKER, jobs_roots=(str(root),)) as client:
+            body = asked(source, "")
+            body["sink"] = {"type": "hf", "location": "me/out"}
+            refused = await ended(client, await create(client, body))
+            assert refused["status"] == "failed"
+            assert hub.files == {}
+            body["sink"]["token"] = "hf_1"
+            done = await ended(client, await create(client, body))
+            assert done["status"] == "succeeded", done
+    assert {"videos/row-00.mp4", "videos/row-01.mp4", "metadata.parquet"} <= set(hub.files)
+
+
+@pytest.mark.parametrize("key", [None, "alices"])
+async def test_the_client_of_jobs(tmp_path: Path, key: str | None) -> None:
+    """What feeds ``predict_many`` feeds ``jobs.create``."""
+    root = tmp_path / "root"
+    src = frames_from_dir(episodes(root / "in", 3))
+    keys = () if key is None else (key,)
+    async with (
+        engine(tmp_path / "e", Counting(), worker=WORKER, jobs_roots=(str(root),), keys=keys) as served,
+        adl.AsyncClient(base_url=served.url, api_key=key or "any") as client,
+    ):
+        job = await client.jobs.create(src, RolloutSink.dir(root / "out"), spec="counting", num_steps=2)
+        result = await job.result(timeout=60)
+        assert (result.ok, result.failed, result.output_uri) == (3, 0, str(root / "out"))
+        assert [one.id async for one in client.jobs.list()] == [job.id]
+        with pytest.raises(AuthError, match="--jobs-root"):
+            await client.jobs.create(src, RolloutSink.dir(tmp_path / "elsewhere"), spec="counting")
+        with pytest.raises(ModelNotFoundError, match="there is no job"):
+            await client.jobs.get("job_none")
