@@ -135,9 +135,13 @@ class Indexes:
     @asynccontextmanager
     async def _writing(self, record_id: str) -> AsyncIterator[None]:
         async with self._alone(record_id):
-            if await record_with_id(self._database, record_id) is None:
+            if await self._record(record_id) is None:
                 raise Refused(503, "this index was just deleted; try again", {"Retry-After": "0"})
             yield
+
+    async def _record(self, record_id: str) -> Record | None:
+        """The record as it is now. A database that is broken off tidies up later, and a lake that closes is gone then."""
+        return await to_the_end(partial(record_with_id, self._database, record_id))
 
     @asynccontextmanager
     async def _alone(self, name: str) -> AsyncIterator[None]:
@@ -173,7 +177,7 @@ class Indexes:
         try:
             async with self._alone(f"{record.id}.upkeep"):
                 await compact(index)
-                current = await record_with_id(self._database, record.id)  # another process may have done the rest
+                current = await self._record(record.id)  # another process may have done the rest
                 if current is not None:
                     rows = await index.count()
                     if rows > self._settings.exact_rows and outgrown(current.ann, rows):
@@ -183,5 +187,5 @@ class Indexes:
 
     async def _build_ann(self, record: Record, index: Index) -> Ann | None:
         ann = await build_ann(index, in_memory=await self._in_memory(index))
-        await set_ann(self._database, record.id, ann)
+        await to_the_end(partial(set_ann, self._database, record.id, ann))
         return ann
