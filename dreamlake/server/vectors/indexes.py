@@ -140,7 +140,7 @@ class Indexes:
             yield
 
     async def _record(self, record_id: str) -> Record | None:
-        """The record as it is now. A database that is broken off tidies up later, and a lake that closes is gone then."""
+        """The record as it is now. A database that is broken off tidies up later: too late for a lake that closes."""
         return await to_the_end(partial(record_with_id, self._database, record_id))
 
     @asynccontextmanager
