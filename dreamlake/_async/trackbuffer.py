@@ -84,7 +84,8 @@ class TrackBuffer:
         """Say what was not flushed."""
         if self.lines:
             where = f"; they are kept in {self.path}, and recover() takes them from there" if self.path else ""
-            log.warning("%s: %d entries were not flushed%s", self.title, len(self.lines), where)
+            what = "1 entry was" if len(self.lines) == 1 else f"{len(self.lines)} entries were"
+            log.warning("%s: %s not flushed%s", self.title, what, where)
         if self._handle is not None:
             with suppress(OSError):
                 os.close(self._handle)
