@@ -44,8 +44,16 @@ class _Running:
     job: Job
     customer: str
     process: asyncio.subprocess.Process | None = None
+    interrupted: bool = False
     cancelled: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def interrupt(self) -> None:
+        """Ask its process to come to rest, once: a second signal would end it without waiting for anything."""
+        if self.process is not None and self.process.returncode is None and not self.interrupted:
+            self.interrupted = True
+            with suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGINT)
 
 
 class Jobs:
@@ -143,7 +151,7 @@ class Jobs:
             return JobStarted(job_id, (await self.get(customer, job_id)).status)
         running.cancelled = True
         await self._save(running.job, "cancelled")  # whatever happens to this process, it stays cancelled
-        _interrupt(running.process)
+        running.interrupt()
         await running.ended.wait()
         return JobStarted(job_id, running.job.status)
 
@@ -160,7 +168,7 @@ class Jobs:
         self._stopping = True
         self._some.set()
         for running in self._running.values():
-            _interrupt(running.process)
+            running.interrupt()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def _work(self) -> None:
@@ -235,6 +243,7 @@ class Jobs:
         assert self._settings.worker is not None
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_THEIRS}
         environment |= _NO_TOKEN
+        running.interrupted = False
         process = running.process = await asyncio.create_subprocess_exec(
             *self._settings.worker,
             stdin=asyncio.subprocess.PIPE,
@@ -268,7 +277,7 @@ class Jobs:
         while True:
             if asked_to_stop is None and (running.cancelled or self._stopping):
                 asked_to_stop = loop.time()
-                _interrupt(process)
+                running.interrupt()
             try:
                 async with asyncio.timeout(0.5):
                     line = await process.stdout.readline()
@@ -312,12 +321,6 @@ def _take(job: Job, report: JobReport) -> None:
 
 def _without_tokens(job: Job) -> CreateJob:
     return CreateJob(source=job.source, sink=job.sink, spec=job.spec, options=job.options)
-
-
-def _interrupt(process: asyncio.subprocess.Process | None) -> None:
-    if process is not None and process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
 
 
 def _now() -> str:
