@@ -33,6 +33,7 @@ PAGE = 50
 TRIES = 3  # processes that may die over a job
 MAX_FAILURES = 1000  # that a job tells of; all are in its sink's journal
 LINE = 16 * 1024**2
+STORE_SECONDS = 1.0  # until a store that failed is tried again
 _NO_TOKEN = {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
 # What a customer did not give must not be found in the environment of the engine.
 _NOT_THEIRS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "DREAM_API_KEY", "DREAM_BASE_URL")
@@ -43,8 +44,16 @@ class _Running:
     job: Job
     customer: str
     process: asyncio.subprocess.Process | None = None
+    interrupted: bool = False
     cancelled: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def interrupt(self) -> None:
+        """Ask its process to come to rest, once: a second signal would end it without waiting for anything."""
+        if self.process is not None and self.process.returncode is None and not self.interrupted:
+            self.interrupted = True
+            with suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGINT)
 
 
 class Jobs:
@@ -135,13 +144,14 @@ class Jobs:
         job = await self.get(customer, job_id)
         if job.status not in ("queued", "running"):
             return JobStarted(job_id, job.status)
+        if job_id not in self._running:
+            await self._save(self._ended(job, "cancelled"))
         running = self._running.get(job_id)
         if running is None:
-            await self._save(self._ended(job, "cancelled"))
-            return JobStarted(job_id, "cancelled")
+            return JobStarted(job_id, (await self.get(customer, job_id)).status)
         running.cancelled = True
         await self._save(running.job, "cancelled")  # whatever happens to this process, it stays cancelled
-        _interrupt(running.process)
+        running.interrupt()
         await running.ended.wait()
         return JobStarted(job_id, running.job.status)
 
@@ -158,33 +168,43 @@ class Jobs:
         self._stopping = True
         self._some.set()
         for running in self._running.values():
-            _interrupt(running.process)
+            running.interrupt()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def _work(self) -> None:
         while not self._stopping:
-            row = await self._next()
-            if row is None:
-                self._some.clear()
-                await self._some.wait()
-                continue
             try:
-                await self._run(row)
+                self._some.clear()  # before looking: what comes meanwhile is not slept through
+                row = await self._next()
+                if row is None:
+                    await self._some.wait()
+                else:
+                    await self._tried(row)
             except Exception:
-                log.exception("%s failed", row.id)
-                await self._save(
-                    self._ended(self._running[row.id].job, "failed", "the engine failed; its log says why")
-                )
-            finally:
-                self._running.pop(row.id).ended.set()
+                log.exception("jobs cannot be worked on")
+                await asyncio.sleep(STORE_SECONDS)
+
+    async def _tried(self, row: JobRow) -> None:
+        try:
+            await self._run(row)
+        except Exception:
+            log.exception("%s failed", row.id)
+            await self._save(self._ended(self._running[row.id].job, "failed", "the engine failed; its log says why"))
+        finally:
+            self._running.pop(row.id).ended.set()
 
     async def _next(self) -> JobRow | None:
         """The oldest job that nobody works on; it is ours from here on."""
         for row in await to_thread.run_sync(self._store.unfinished):
-            if row.id not in self._running and not self._stopping:
-                job = msgspec.json.decode(row.told, type=Job)
-                self._running[row.id] = _Running(job, row.customer)
+            if row.id in self._running or self._stopping:
+                continue
+            running = self._running[row.id] = _Running(msgspec.json.decode(row.told, type=Job), row.customer)
+            # It may have been cancelled after it was read, and before it was ours.
+            again = await to_thread.run_sync(self._store.job, row.id)
+            if again is not None and again.status in ("queued", "running"):
                 return row
+            running.job.status = "cancelled"
+            self._running.pop(row.id).ended.set()
         return None
 
     async def _run(self, row: JobRow) -> None:
@@ -195,7 +215,7 @@ class Jobs:
             await self._save(self._ended(running.job, "failed", "the API key that it was created with is gone"))
             return
         running.job.status, running.job.started_at = "running", running.job.started_at or _now()
-        await self._save(running.job)
+        await self._save(running.job, "cancelled" if running.cancelled else None)
         report: JobReport | None = None
         for attempt in range(1, TRIES + 1):
             report = await self._worked(running, asked)
@@ -223,6 +243,7 @@ class Jobs:
         assert self._settings.worker is not None
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_THEIRS}
         environment |= _NO_TOKEN
+        running.interrupted = False
         process = running.process = await asyncio.create_subprocess_exec(
             *self._settings.worker,
             stdin=asyncio.subprocess.PIPE,
@@ -256,7 +277,7 @@ class Jobs:
         while True:
             if asked_to_stop is None and (running.cancelled or self._stopping):
                 asked_to_stop = loop.time()
-                _interrupt(process)
+                running.interrupt()
             try:
                 async with asyncio.timeout(0.5):
                     line = await process.stdout.readline()
@@ -300,12 +321,6 @@ def _take(job: Job, report: JobReport) -> None:
 
 def _without_tokens(job: Job) -> CreateJob:
     return CreateJob(source=job.source, sink=job.sink, spec=job.spec, options=job.options)
-
-
-def _interrupt(process: asyncio.subprocess.Process | None) -> None:
-    if process is not None and process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
 
 
 def _now() -> str:

@@ -223,7 +223,7 @@ class Store:
         return found[::-1]
 
     def save_job(self, job_id: str, status: str, told: bytes, asked: bytes | None = None) -> None:
-        """What is known of a job now.
+        """What is known of a job now. One that has ended stays as it ended.
 
         Args:
             job_id: of the job.
@@ -233,7 +233,8 @@ class Store:
         """
         with self._transaction():
             self._database.execute(
-                "UPDATE jobs SET status = ?, told = ?, asked = coalesce(?, asked) WHERE id = ?",
+                "UPDATE jobs SET status = ?1, told = ?2, asked = coalesce(?3, asked) "
+                "WHERE id = ?4 AND status IN ('queued', 'running', ?1)",
                 (status, told, asked, job_id),
             )
 
