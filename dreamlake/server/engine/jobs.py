@@ -140,7 +140,7 @@ class Jobs:
         return JobPage([msgspec.structs.replace(job, failures=[]) for job in jobs], more)
 
     async def cancel(self, customer: str, job_id: str) -> JobStarted:
-        """Begin no more rows of it. What the engine works on is waited for, so that its counts are the last ones."""
+        """Begin no more rows of it, and wait until its process has come to rest: its counts are the last ones."""
         job = await self.get(customer, job_id)
         if job.status not in ("queued", "running"):
             return JobStarted(job_id, job.status)

@@ -154,10 +154,12 @@ async def test_cancelling(tmp_path: Path) -> None:
         done = model.rollouts
         found = [(await client.http.get(f"/v1/jobs/{job}")).json() for job in (running, waiting)]
         assert [one["status"] for one in found] == ["cancelled", "cancelled"]
-        assert found[0]["counts"]["ok"] == done < 20
+        # A rollout whose answer the interruption met on its way is kept by the engine, for the row's key.
+        stored = found[0]["counts"]["ok"]
+        assert stored <= done <= stored + 1 < 20
         assert found[1]["counts"]["ok"] == 0
         assert (await client.http.post(f"/v1/jobs/{running}/cancel")).json()["status"] == "cancelled"
-        assert len(list((root / "one/videos").glob("*.mp4"))) == done
+        assert len(list((root / "one/videos").glob("*.mp4"))) == stored
         assert not (root / "two").exists()
         assert model.rollouts == done
 
