@@ -129,7 +129,9 @@ class _Walk:
 
 def _packets(container: InputContainer, sound: AudioStream) -> Iterator[Packet[Any]]:
     """All packets; of PCM in a WAV, where any byte is a sample and tells nothing, only the first and the last ones."""
-    pcm = container.format.name == "wav" and sound.codec_context.name.startswith("pcm_")
+    # What no decoder is known for has no name.
+    codec = getattr(sound.codec_context, "codec", None)
+    pcm = container.format.name == "wav" and codec is not None and codec.name.startswith("pcm_")
     for number, packet in enumerate(container.demux()):
         yield packet
         if pcm and number == TRIED and packet.pts is not None and sound.duration is not None:

@@ -90,9 +90,11 @@ async def test_what_is_no_uri(name: str) -> None:
         await adl.load_video(name)
 
 
-async def test_other_kinds_say_so() -> None:
-    with pytest.raises(UsageError, match="an audio recording"):
+async def test_ids_of_other_kinds() -> None:
+    with pytest.raises(NotFoundError, match="there is no audio"):
         await adl.load("a-0000000000000001")
+    with pytest.raises(UsageError, match="an audio recording"):
+        await adl.load_video("a-0000000000000001")
 
 
 async def test_missing_and_unreadable_files(tmp_path: Path) -> None:

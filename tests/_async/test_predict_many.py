@@ -271,7 +271,7 @@ async def test_when_all_rows_fail_it_stops_soon(client: adl.AsyncClient, engine:
     engine.faults = lambda _row, _before: Status(404, detail="no such model")
     with pytest.raises(TooManyFailuresError, match=r"10 of 10 rows failed.*no such model") as caught:
         await client.predict_many(rows(500), RolloutSink.dir(out), spec="gone", concurrency=2)
-    assert 10 <= caught.value.result.failed <= 12
+    assert 10 <= caught.value.result.failed <= 14  # with those that were under way or read: twice the concurrency
     assert len(engine.requests) == caught.value.result.failed
 
 

@@ -91,9 +91,11 @@ def test_what_is_no_uri(name: str) -> None:
         dl.load_video(name)
 
 
-def test_other_kinds_say_so() -> None:
-    with pytest.raises(UsageError, match="an audio recording"):
+def test_ids_of_other_kinds() -> None:
+    with pytest.raises(NotFoundError, match="there is no audio"):
         dl.load("a-0000000000000001")
+    with pytest.raises(UsageError, match="an audio recording"):
+        dl.load_video("a-0000000000000001")
 
 
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:

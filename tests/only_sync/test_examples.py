@@ -98,6 +98,34 @@ clip = video[1.0:2.0]
 describe = lambda image: f"{{image.width}} pixels wide"
 """
 
+VECTORS = f"""{UPLOAD}
+import numpy as np
+my_encoder = lambda clip: np.asarray(clip.numpy(), np.float32).mean((0, 1))
+my_vlm = lambda clip: f"frame {{clip.st:.1f}}: a robot and a cup"
+rng = np.random.default_rng(7)
+vectors, vector = rng.random((8, 3), np.float32), rng.random(3, np.float32)
+captions, sources = [f"a cup, {{n}}" for n in range(8)], list(video.chunk(1.0))[:8]
+class clip_model:
+    id = "made-up"
+    encode_text = staticmethod(lambda text: vector)
+    encode_image = staticmethod(lambda image: vector)
+"""
+
+ENGINE = """
+import atexit, os, pathlib
+os.chdir(pathlib.Path(__file__).parent)
+os.environ.update(HF_HOME=str(pathlib.Path("hf").absolute()), HF_DATASETS_DISABLE_PROGRESS_BARS="1")
+os.environ["DATASETS_VERBOSITY"] = "error"
+from tests.only_sync.test_walkthrough import REPO, write_dataset
+from tests.predictions import Engine, actions, png
+write_dataset(pathlib.Path(REPO))
+pathlib.Path("start.png").write_bytes(png())
+actions = actions(0, 48)
+engine = Engine(api_key="dre_1").__enter__()
+atexit.register(engine.__exit__, None, None, None)
+os.environ.update(DREAM_API_KEY="dre_1", DREAM_BASE_URL=engine.url)
+"""
+
 # What each piece of the README's code needs before it and after it. It is found by a word of its own.
 PIECES = {
     "dl.load_video(video.id)": ("", ""),
@@ -113,11 +141,13 @@ PIECES = {
         THERE,
     ),
     "audio.peaks(": (SOUND, HEARD),
+    "dl.vec_index(": (VECTORS, "assert len(index.search('cup')) == 10 and next(iter(index.search(vector))).caption\n"),
+    "dl.Client(": (ENGINE, "assert (result.ok, result.failed) == (16, 0)\n"),
     "dl.ls(": (
         "import dreamlake as dl\ndl.upload('./run01.mp4', space='robotics@alice', path='/camera/front/run01.mp4')\n",
         LISTED,
     ),
-    "dl.Prefix": ("import dreamlake as dl\n", ""),
+    "with dl.Prefix(": ("import dreamlake as dl\n", ""),
     'dl.load_video("./run01.mp4")': ("import dreamlake as dl\n", "assert video.frames == 250\n"),
 }
 CODE = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

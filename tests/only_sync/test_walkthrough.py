@@ -61,8 +61,8 @@ print(video.numpy().shape)
 """
 
 
-def test_the_walk_through(tmp_path: Path) -> None:
-    folder = tmp_path / REPO
+def write_dataset(folder: Path) -> None:
+    """The 16 rows that the documentation is about."""
     folder.mkdir(parents=True)
     (folder / "README.md").write_text(CARD)
     columns = {
@@ -71,6 +71,10 @@ def test_the_walk_through(tmp_path: Path) -> None:
     }
     features = Features({"start_frame": Image(), "action_sequence": List(List(Value("float32")))})
     Dataset.from_dict(columns, features=features).to_parquet(folder / "train.parquet")
+
+
+def test_the_walk_through(tmp_path: Path) -> None:
+    write_dataset(tmp_path / REPO)
     with Engine(api_key="dre_1") as engine:
         environment = {
             **os.environ, "DREAM_API_KEY": "dre_1", "DREAM_BASE_URL": engine.url, "HF_HOME": str(tmp_path / "hf"),

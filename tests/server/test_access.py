@@ -291,11 +291,6 @@ def _alices(closed: Closed) -> dict[tuple[str, str], tuple[str, dict[str, Any]]]
             ("POST", f"{uploads}/parts"): (f"{uploads}/parts", {"json": {**closed.upload, "partNumbers": [1]}}),
             ("GET", f"{uploads}/parts-done"): (f"{uploads}/parts-done", {"params": closed.upload}),
         }
-    for kind, one in ((VIDEO, video), (LABEL_TRACK, label), (IMAGE, closed.image), (AUDIO, closed.sound)):
-        path = f"/assets/{kind.name}"
-        table[("POST", path)] = (path, {"json": {**named, "name": f"/again/{kind.name}", kind.bss_field: one}})
-        query = {"params": {**named, "path": f"/run/{kind.name}"}}
-        table[("GET", f"{path}/download")] = (f"{path}/download", query)
     track = f"/labels/{label}/stream/{closed.track_stream}.m3u8"
     version = {"stagingHash": closed.staged, "expected": sha256(DATA).hexdigest()}
     table |= {
@@ -303,6 +298,11 @@ def _alices(closed: Closed) -> dict[tuple[str, str], tuple[str, dict[str, Any]]]
         ("HEAD", "/labels/{asset_id:str}/stream/{name:str}"): (track, {}),
         ("POST", "/labels/{asset_id:str}/versions"): (f"/labels/{label}/versions", {"json": version}),
     }
+    for kind, one in ((VIDEO, video), (LABEL_TRACK, label), (IMAGE, closed.image), (AUDIO, closed.sound)):
+        path = f"/assets/{kind.name}"
+        table[("POST", path)] = (path, {"json": {**named, "name": f"/again/{kind.name}", kind.bss_field: one}})
+        query = {"params": {**named, "path": f"/run/{kind.name}"}}
+        table[("GET", f"{path}/download")] = (f"{path}/download", query)
     mine, rows = "/indexes/alice/robotics/clips", f"{INDEX}/vectors"
     table |= {
         ("GET", "/indexes/{namespace:str}/{space:str}"): ("/indexes/alice/robotics", {}),
