@@ -261,30 +261,34 @@ def crew(
             not ended are left behind, and keep no process from ending.
     """
     failures: list[BaseException] = []
+    # Not `Thread.join`: until Python 3.13 an interrupted one takes its thread for ended, and nobody would wait for it.
+    ended = [threading.Event() for _ in range(count)]
 
-    def run() -> None:
+    def run(number: int) -> None:
         try:
             work()
         except BaseException as error:  # noqa: BLE001 (raised below, in the caller)
             failures.append(error)
             stop()
+        finally:
+            ended[number].set()
 
     # Not an executor's threads: the interpreter waits for these at its end.
     workers = [
-        threading.Thread(target=copy_context().run, args=(run,), name=f"dreamlake-crew-{number}", daemon=True)
+        threading.Thread(target=copy_context().run, args=(run, number), name=f"dreamlake-crew-{number}", daemon=True)
         for number in range(count)
     ]
     try:
         for worker in workers:
             worker.start()
-        for worker in workers:
-            worker.join()
+        for end in ended:
+            end.wait()
     except BaseException:
         stop()
         deadline = time.monotonic() + patience
-        for worker in workers:
+        for worker, end in zip(workers, ended, strict=True):
             if worker.ident is not None:
-                worker.join(max(0.0, deadline - time.monotonic()))
+                end.wait(max(0.0, deadline - time.monotonic()))
         finish()
         raise
     finish()

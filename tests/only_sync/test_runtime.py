@@ -20,6 +20,7 @@ from dreamlake._sync._runtime import (
     ASYNC,
     Event,
     Lock,
+    crew,
     gather,
     map_ordered,
     map_unordered,
@@ -523,3 +524,24 @@ def test_map_ordered_raises_what_failed_and_not_what_was_kept_from_beginning() -
                 list(map_ordered(fail_but_first, range(4), 4))
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_an_interrupted_crew_waits_for_the_one_it_was_waiting_for() -> None:
+    stopping, interrupted, finished = threading.Event(), threading.Event(), threading.Event()
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def work() -> None:
+        signal.pthread_kill(main, signal.SIGINT)
+        assert stopping.wait(PATIENCE)
+        assert interrupted.wait(PATIENCE)  # set when the crew has gone on to wait again, or not at all
+        finished.set()
+
+    def stop() -> None:
+        stopping.set()
+        threading.Timer(0.2, interrupted.set).start()
+
+    seen: list[bool] = []
+    with pytest.raises(KeyboardInterrupt):
+        crew(work, 1, stop, lambda: seen.append(finished.is_set()), PATIENCE)
+    assert seen == [True]

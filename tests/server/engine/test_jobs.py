@@ -154,9 +154,8 @@ async def test_cancelling(tmp_path: Path) -> None:
         done = model.rollouts
         found = [(await client.http.get(f"/v1/jobs/{job}")).json() for job in (running, waiting)]
         assert [one["status"] for one in found] == ["cancelled", "cancelled"]
-        # A rollout whose answer the interruption met on its way is kept by the engine, for the row's key.
         stored = found[0]["counts"]["ok"]
-        assert stored <= done <= stored + 1 < 20
+        assert stored == done < 20  # what the engine worked on was waited for
         assert found[1]["counts"]["ok"] == 0
         assert (await client.http.post(f"/v1/jobs/{running}/cancel")).json()["status"] == "cancelled"
         assert len(list((root / "one/videos").glob("*.mp4"))) == stored
