@@ -532,6 +532,8 @@ def test_an_interrupted_crew_waits_for_the_one_it_was_waiting_for() -> None:
     assert main is not None
 
     def work() -> None:
+        while sys._current_frames()[main].f_code.co_name not in ("wait", "join", "_wait_for_tstate_lock"):
+            pass  # it is about to wait for us
         signal.pthread_kill(main, signal.SIGINT)
         assert stopping.wait(PATIENCE)
         assert interrupted.wait(PATIENCE)  # set when the crew has gone on to wait again, or not at all
