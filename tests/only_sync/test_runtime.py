@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from contextvars import ContextVar
@@ -526,14 +527,19 @@ def test_map_ordered_raises_what_failed_and_not_what_was_kept_from_beginning() -
         sys.setswitchinterval(interval)
 
 
+def called_in(thread: int) -> set[str]:
+    """The functions that a thread is in."""
+    return {frame.name for frame in traceback.extract_stack(sys._current_frames()[thread])}
+
+
 def test_an_interrupted_crew_waits_for_the_one_it_was_waiting_for() -> None:
     stopping, interrupted, finished = threading.Event(), threading.Event(), threading.Event()
     main = threading.main_thread().ident
     assert main is not None
 
     def work() -> None:
-        while sys._current_frames()[main].f_code.co_name not in ("wait", "join", "_wait_for_tstate_lock"):
-            pass  # it is about to wait for us
+        while not {"wait", "join"} & (names := called_in(main)) or "start" in names:
+            pass  # until it waits for us
         signal.pthread_kill(main, signal.SIGINT)
         assert stopping.wait(PATIENCE)
         assert interrupted.wait(PATIENCE)  # set when the crew has gone on to wait again, or not at all
