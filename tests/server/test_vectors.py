@@ -310,8 +310,8 @@ async def test_a_large_index_gets_an_approximate_one(lake_data: Path) -> None:
     routes: dict[str, Any] = {"transport": httpx.ASGITransport(app)}
     async with app.lifespan(), httpx.AsyncClient(base_url="http://lake.test", **routes) as http:
 
-        async def search(**more: Any) -> list[str]:
-            asked = {"vector": rows[3].tolist(), "limit": 5, **more}
+        async def search(number: int, **more: Any) -> list[str]:
+            asked = {"vector": rows[number].tolist(), "limit": 5, **more}
             items = (await http.post(f"{PLACE}/search", json=asked)).raise_for_status().json()["items"]
             return [item["id"] for item in items]
 
@@ -325,5 +325,9 @@ async def test_a_large_index_gets_an_approximate_one(lake_data: Path) -> None:
         ann = await until(measured, "the approximate index")
         assert ann["rows"] == 900
         assert ann["recall"] >= 0.95
-        assert await search() == await search(exact=True)
-        assert len(await search()) == 5
+        found = 0
+        for number in range(0, 900, 45):
+            approximate = await search(number)
+            assert len(approximate) == 5
+            found += len({*approximate} & {*await search(number, exact=True)})
+        assert found >= 0.9 * 20 * 5  # by a few of the nearest it may be wrong
