@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ async def test_from_the_lake_to_the_lake(client: adl.AsyncClient, engine: Engine
     of_each = np.stack([actions(row) for row in range(len(clips))])
     source = frames_from_lake(clips, of_each)
     assert len(source) == len(clips) > 2
-    prefix = f"/rollouts/{lake}"
+    prefix = f"/rollouts/{lake}-{uuid4().hex}"  # of its own: what is in the sink already is not asked for again
     result = await client.predict_many(source, RolloutSink.lake("predictions", prefix), spec=SPEC)
     assert (result.ok, result.failed) == (len(clips), 0)
     assert result.output_uri.endswith(f"predictions/{prefix}")

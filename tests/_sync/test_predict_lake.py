@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_from_the_lake_to_the_lake(client: dl.Client, engine: Engine, lake: str)
     of_each = np.stack([actions(row) for row in range(len(clips))])
     source = frames_from_lake(clips, of_each)
     assert len(source) == len(clips) > 2
-    prefix = f"/rollouts/{lake}"
+    prefix = f"/rollouts/{lake}-{uuid4().hex}"  # of its own: what is in the sink already is not asked for again
     result = client.predict_many(source, RolloutSink.lake("predictions", prefix), spec=SPEC)
     assert (result.ok, result.failed) == (len(clips), 0)
     assert result.output_uri.endswith(f"predictions/{prefix}")
