@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import numpy as np
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
 from numpy.typing import NDArray
 
+from tests.once import computed_once, made_once
 from tests.priority import ordinary_priority
 
 REAL_NAMES = ("bigbuckbunny.mp4", "bikes.mp4", "carphone_distorted.mp4", "carphone_pristine.mp4")
@@ -34,17 +37,30 @@ def real_clip(name: str) -> Path:
 
 def decode_plain(path: Path) -> list[NDArray[np.uint8]]:
     """Every frame of the original, decoded from the start with PyAV and nothing else: the reference."""
-    with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return list(computed_once(("pictures", _digest(path)), partial(_pictures_of, path)))
 
 
 def plain_times(path: Path) -> list[float]:
     """When each frame of the original is shown, in seconds from the first one."""
+    found: list[float] = computed_once(("times", _digest(path)), partial(_times_of, path)).tolist()
+    return found
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _pictures_of(path: Path) -> NDArray[np.uint8]:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def _times_of(path: Path) -> NDArray[np.float64]:
     with av.open(str(path)) as container:
         stamps = [(frame.pts, frame.time_base) for frame in container.decode(video=0)]
     first = min(pts for pts, _ in stamps)
     # An AVI's pictures come out with the times at which they were decoded: the same times in another order.
-    return sorted(float((pts - first) * base) for pts, base in stamps)
+    return np.array(sorted(float((pts - first) * base) for pts, base in stamps))
 
 
 @dataclass(frozen=True)
@@ -61,9 +77,12 @@ class Clip:
     sound: str | None = None
     pts: tuple[int, ...] | None = None  # in 1/1000 s, for variable frame rates
 
-    @ordinary_priority()
     def make(self, path: Path) -> Path:
         """Write the clip."""
+        return made_once(self, path, self._write)
+
+    @ordinary_priority()
+    def _write(self, path: Path) -> None:
         with av.open(str(path), "w") as output:
             video = output.add_stream(self.codec, rate=self.rate, options=self.options)
             video.width, video.height = self.size
@@ -80,7 +99,6 @@ class Clip:
             if sound is not None:
                 for packet in _tone(sound, float(self.frames / self.rate)):
                     output.mux(packet)
-        return path
 
 
 def pictures(count: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:

@@ -21,6 +21,7 @@ from dreamlake.config import connect
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
 from tests.clips import SMALL
+from tests.once import keep
 from tests.s3server import JuiceServer, S3Store
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start and interrupt.
@@ -40,6 +41,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    base = tmp_path_factory.getbasetemp()
+    keep((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made")
     home = tmp_path_factory.mktemp("home")
     os.environ["DREAMLAKE_HOME"] = str(home)
     yield home

@@ -12,6 +12,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.once import made_once
+
 __all__ = ["SOUNDS", "Sound", "plain_sound", "speak"]
 
 EXPERIMENTAL = {"strict": "experimental"}
@@ -40,11 +42,13 @@ class Sound:
 
     def make(self, path: Path) -> Path:
         """Write it."""
+        return made_once(self, path, self._write)
+
+    def _write(self, path: Path) -> None:
         with av.open(str(path), "w") as output:
             stream: Any = output.add_stream(self.codec, rate=self.rate, layout=self.layout, options=self.options)
             for packet in _encoded(stream, self.rate, self.seconds):
                 output.mux(packet)
-        return path
 
 
 def speak(channels: int, rate: int, seconds: float) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from tests.clips import pictures
+from tests.once import made_once
 from tests.priority import ordinary_priority
 
 X264 = {"preset": "ultrafast", "threads": "1"}
@@ -65,9 +66,7 @@ def trap(suffix: str, **particular: Any) -> Callable[[Callable[[Path], object]],
 def make(name: str, folder: Path) -> Path:
     """The file of a trap; it is written the first time."""
     path = folder / f"{name}{TRAPS[name].suffix}"
-    if not path.exists():
-        TRAPS[name].write(path)
-    return path
+    return path if path.exists() else made_once(("trap", name), path, TRAPS[name].write)
 
 
 def frames_of(count: int, size: tuple[int, int] = SIZE, first: int = 0) -> Iterator[VideoFrame]:
