@@ -1,4 +1,8 @@
-"""The ASGI application of a lake: all routes over one storage, one database and one runner."""
+"""The ASGI application of a lake: all routes over one storage, one database and one runner.
+
+The routes know no lake. Each request brings its own, in its state, so all lakes of a process share them: to make them
+takes longer than to open a lake.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from anyio import to_thread
 from litestar import Litestar, Request, Response, get
-from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from sqlalchemy import select
@@ -47,57 +51,33 @@ from dreamlake.server.vectors.routes import vectors_router
 if TYPE_CHECKING:
     from dreamlake.server.operation.metrics import Metrics
 
-__all__ = ["create_app"]
+__all__ = ["LakeApp", "routes"]
 
 
 @get("/openapi.json", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
 def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
     """What this application answers, as OpenAPI."""
-    state = request.app.state
-    if state.openapi is None:  # it takes long to write down, and never changes
-        state.openapi = msgspec.json.encode(describe(request.app))
-    return Response(state.openapi, media_type="application/json")
+    return Response(_described(request.app), media_type="application/json")
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
-    """The application of the lake in ``settings.data``; it opens the lake when it starts and closes it at its end.
+@cache  # it takes long to write down, and never changes
+def _described(app: Litestar) -> bytes:
+    return msgspec.json.encode(describe(app))
+
+
+@cache
+def routes(max_body_bytes: int) -> Litestar:
+    """All that a lake answers, for the lake in the state of each request.
 
     Args:
-        settings: of the lake.
-        metrics: that count what it does; None for a lake that nobody asks for them.
+        max_body_bytes: the largest body that is taken.
     """
 
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        await to_thread.run_sync(settings.make_folder)
-        async with open_storage(settings.storage_location, settings.scratch) as storage:
-            database = Database(settings.database_url)
-            await database.open()
-            runner = Runner(database, storage, settings, metrics)
-            signing = SigningKeys(database, settings.url_seconds)
-            await signing.load()
-            async with database.read() as connection:
-                identity = (await connection.execute(select(lakes.c.identity))).scalar_one()
-            access = Access(database, settings.keys)
-            transfers = Transfers(settings.max_transfers, metrics)
-            vectors = Indexes(storage, database, settings)
-            app.state.lake = Lake(settings, storage, database, signing, runner, transfers, access, vectors, identity)
-            learning = asyncio.create_task(signing.keep_fresh())
-            await leave_mark(storage, settings, identity)
-            await runner.start()
-            try:
-                yield
-            finally:
-                learning.cancel()
-                await runner.stop()
-                await vectors.close()
-                await database.close()
-
     def lake(request: Request[Any, Any, Any]) -> Lake:
-        opened: Lake = app.state.lake
+        opened: Lake = request.state.lake
         return replace(opened, caller=request.state.caller)
 
-    app = Litestar(
+    return Litestar(
         [
             health_router(),
             metrics_page,
@@ -120,10 +100,76 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> Litestar:
         dependencies={"lake": Provide(lake, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
         before_request=check_request,
-        lifespan=[lifespan],
         openapi_config=OpenAPIConfig("Dreamlake", "1", render_plugins=[]),
-        request_max_body_size=settings.max_body_bytes,
+        request_max_body_size=max_body_bytes,
         logging_config=None,
-        state=State({"metrics": metrics, "openapi": None}),
     )
-    return app
+
+
+class LakeApp:
+    """The application of the lake in ``settings.data``; it opens the lake when it starts and closes it at its end.
+
+    Args:
+        settings: of the lake.
+        metrics: that count what it does; None for a lake that nobody asks for them.
+
+    Attributes:
+        lake: once it is open.
+    """
+
+    lake: Lake
+
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._routes = routes(settings.max_body_bytes)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request, or live from the start to the end of a server."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        scope["state"] = {**scope.get("state", {}), "lake": self.lake, "metrics": self._metrics}
+        await self._routes(scope, receive, send)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """The lake is open while the block runs."""
+        settings = self._settings
+        await to_thread.run_sync(settings.make_folder)
+        async with open_storage(settings.storage_location, settings.scratch) as storage:
+            database = Database(settings.database_url)
+            await database.open()
+            runner = Runner(database, storage, settings, self._metrics)
+            signing = SigningKeys(database, settings.url_seconds)
+            await signing.load()
+            async with database.read() as connection:
+                identity = (await connection.execute(select(lakes.c.identity))).scalar_one()
+            access = Access(database, settings.keys)
+            transfers = Transfers(settings.max_transfers, self._metrics)
+            vectors = Indexes(storage, database, settings)
+            self.lake = Lake(settings, storage, database, signing, runner, transfers, access, vectors, identity)
+            learning = asyncio.create_task(signing.keep_fresh())
+            await leave_mark(storage, settings, identity)
+            await runner.start()
+            try:
+                yield
+            finally:
+                learning.cancel()
+                await runner.stop()
+                await vectors.close()
+                await database.close()
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        """The lifespan protocol of ASGI."""
+        await receive()
+        began = False
+        try:
+            async with self.lifespan():
+                began = True
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except BaseException as error:
+            await send({"type": f"lifespan.{'shutdown' if began else 'startup'}.failed", "message": str(error)})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})

@@ -11,7 +11,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
-from dreamlake.server.app import create_app
+from dreamlake.server.app import LakeApp
 from dreamlake.server.inprocess import InProcessApp
 from dreamlake.server.settings import Settings
 
@@ -34,7 +34,7 @@ def open_lake(data: Path, storage: str | None = None, database: str | None = Non
         app = _open.get((data, storage, database))
         if app is None:
             settings = Settings(data, storage=storage, database=database)
-            app = _open[data, storage, database] = InProcessApp(partial(create_app, settings))
+            app = _open[data, storage, database] = InProcessApp(partial(LakeApp, settings))
         return app
 
 

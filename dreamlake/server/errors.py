@@ -89,7 +89,7 @@ def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[b
 
 
 def _count(request: Request[Any, Any, Any]) -> None:
-    if (metrics := request.app.state.metrics) is not None:
+    if (metrics := request.state.metrics) is not None:
         metrics.storage_failed()
 
 

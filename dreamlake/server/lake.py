@@ -78,11 +78,11 @@ async def check_request(request: Request[Any, Any, Any]) -> None:
 
     The framework would take a text for a number where the text can be read as one.
     """
-    hosts = request.app.state.lake.settings.hosts
+    hosts = request.state.lake.settings.hosts
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname
     if hosts is not None and host not in hosts:
         raise Refused(421, f"this lake is not {host}")
-    request.state.caller = await request.app.state.lake.access.caller(request)
+    request.state.caller = await request.state.lake.access.caller(request)
     field = request.route_handler.parsed_data_field
     if field is not None:
         try:

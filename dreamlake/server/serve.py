@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from dreamlake.errors import UsageError
 from dreamlake.server.access import any_keys
-from dreamlake.server.app import create_app
+from dreamlake.server.app import LakeApp
 from dreamlake.server.database import Database
-from dreamlake.server.lake import Lake
 from dreamlake.server.operation.listening import TcpServer, file_handles, is_loopback, listen, run, url_of
 from dreamlake.server.operation.logs import LogFormat, start_logging
 from dreamlake.server.operation.metrics import Metrics
@@ -91,10 +90,10 @@ class Server(TcpServer):
 
     def __init__(self, settings: Settings, ready: Callable[[], None]) -> None:
         metrics = Metrics()
-        super().__init__(create_app(settings, metrics), settings, metrics, ready)
+        self.app = LakeApp(settings, metrics)
+        super().__init__(self.app, settings, metrics, ready)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more; let requests and jobs come to an end, both within the same grace."""
-        lake: Lake = self.app.state.lake
-        lake.runner.drain()
+        self.app.lake.runner.drain()
         await super().shutdown(sockets)

@@ -15,11 +15,10 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from litestar import Litestar
 from sqlalchemy import Table, select
 
 from dreamlake.core.kinds import VIDEO, Kind
-from dreamlake.server.app import create_app
+from dreamlake.server.app import LakeApp
 from dreamlake.server.lake import Lake
 from dreamlake.server.settings import Settings
 
@@ -135,13 +134,12 @@ class Http:
 class Client(Http):
     """An HTTP client of an open lake, and a look behind it."""
 
-    app: Litestar
+    app: LakeApp
     data: Path
 
     @property
     def lake(self) -> Lake:
-        lake: Lake = self.app.state.lake
-        return lake
+        return self.app.lake
 
     async def rows(self, table: Table) -> list[Any]:
         async with self.lake.database.read() as connection:
@@ -156,7 +154,7 @@ def lake_settings(data: Path, **more: Any) -> Settings:
 @asynccontextmanager
 async def opened(data: Path, **settings: Any) -> AsyncIterator[Client]:
     """The lake in a folder, while the block runs."""
-    app = create_app(lake_settings(data, **settings))
+    app = LakeApp(lake_settings(data, **settings))
     # Only the lake itself is in this process: a store is reached as from anywhere.
     routes = {"transport": httpx.ASGITransport(app), "mounts": {"all://127.0.0.1": httpx.AsyncHTTPTransport()}}
     async with app.lifespan(), httpx.AsyncClient(base_url="http://lake.test", **routes) as http:
@@ -164,7 +162,7 @@ async def opened(data: Path, **settings: Any) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def over_tcp(app: Litestar) -> AsyncIterator[tuple[str, int]]:
+async def over_tcp(app: LakeApp) -> AsyncIterator[tuple[str, int]]:
     """An application that is open already, on a port of this machine; host and port."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))

@@ -18,8 +18,7 @@ from dreamlake.core.arrowrows import make_row, write_rows
 from dreamlake.core.keys import ApiKey
 from dreamlake.core.kinds import AUDIO, IMAGE, LABEL_TRACK, VIDEO
 from dreamlake.core.vectors import SourceColumns
-from dreamlake.server.app import create_app
-from dreamlake.server.settings import Settings
+from dreamlake.server.app import routes
 from tests.clips import Clip
 from tests.recordings import make_image, make_sound
 
@@ -33,9 +32,8 @@ VECTOR = write_rows([make_row(np.array([1, 2], np.float32), "", SourceColumns(),
 
 def _routes() -> list[tuple[str, str]]:
     """Every method and path that a lake answers."""
-    app = create_app(Settings(Path("/nowhere")))
-    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
-    return sorted((method, route.path) for route in routes for method in route.methods if method != "OPTIONS")
+    answered = [route for route in routes(0).routes if isinstance(route, HTTPRoute)]
+    return sorted((method, route.path) for route in answered for method in route.methods if method != "OPTIONS")
 
 
 ROUTES = _routes()

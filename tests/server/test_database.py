@@ -136,14 +136,14 @@ async def test_processes_that_open_a_new_lake_at_the_same_moment(tmp_path: Path,
     code = """
 import asyncio, sys
 from pathlib import Path
-from dreamlake.server.app import create_app
+from dreamlake.server.app import LakeApp
 from dreamlake.server.settings import Settings
 async def main():
-    app = create_app(Settings(Path(sys.argv[1]), database=sys.argv[2]))
+    app = LakeApp(Settings(Path(sys.argv[1]), database=sys.argv[2]))
     print("here", flush=True)
     sys.stdin.readline()
     async with app.lifespan():
-        print(app.state.lake.signer.query("GET", "/", "alice", 0), flush=True)
+        print(app.lake.signer.query("GET", "/", "alice", 0), flush=True)
 asyncio.run(main())
 """
 

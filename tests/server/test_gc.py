@@ -170,7 +170,7 @@ async def test_a_store_with_another_clock(tmp_path: Path) -> None:
     async with opened(tmp_path / "lake", storage=str(tmp_path / "elsewhere")) as client:
         storage = Elsewhere(tmp_path / "elsewhere")
         await storage.write(STRANGER, b"segment")
-        client.app.state.lake = replace(client.lake, storage=storage)
+        client.app.lake = replace(client.lake, storage=storage)
         answer = await client.http.post("/gc")
         assert answer.status_code == 409
         assert "clock" in answer.json()["detail"]
@@ -343,7 +343,7 @@ async def test_what_is_collected_while_it_is_registered_is_no_asset(lake_client:
     name = await lake_client.stage(image_bytes("png"), "images")
     storage = Interrupting(lake_client.data)
     storage.client, storage.when = lake_client, when
-    lake_client.app.state.lake = replace(lake_client.lake, storage=storage)
+    lake_client.app.lake = replace(lake_client.lake, storage=storage)
     assert (await lake_client.register("/a.png", name, IMAGE)).status_code == 404
     assert await lake_client.rows(bss_assets) == []
 

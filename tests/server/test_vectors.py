@@ -19,7 +19,7 @@ import dreamlake as dl
 from dreamlake.config import connect
 from dreamlake.core.arrowrows import make_row, wire_schema, write_rows
 from dreamlake.core.vectors import SourceColumns
-from dreamlake.server.app import create_app
+from dreamlake.server.app import LakeApp
 from dreamlake.server.gc import collect
 from dreamlake.server.vectors.rows import read_body
 from tests.conftest import serving
@@ -305,7 +305,7 @@ async def test_gc_leaves_indexes_alone(lake_client: Client) -> None:
 
 
 async def test_a_large_index_gets_an_approximate_one(lake_data: Path) -> None:
-    app = create_app(lake_settings(lake_data, exact_rows=500, vector_bytes=10_000))  # nor may they be in memory
+    app = LakeApp(lake_settings(lake_data, exact_rows=500, vector_bytes=10_000))  # nor may they be in memory
     rows = np.random.default_rng(0).standard_normal((900, DIM)).astype(np.float32)
     routes: dict[str, Any] = {"transport": httpx.ASGITransport(app)}
     async with app.lifespan(), httpx.AsyncClient(base_url="http://lake.test", **routes) as http:

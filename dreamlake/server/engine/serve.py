@@ -73,7 +73,8 @@ class EngineServer(TcpServer):
 
     def __init__(self, settings: EngineSettings, models: Sequence[Served], url: str, ready: Callable[[], None]) -> None:
         metrics = EngineMetrics()
-        super().__init__(create_engine(settings, models, metrics), settings, metrics, ready)
+        self.app = create_engine(settings, models, metrics)
+        super().__init__(self.app, settings, metrics, ready)
         # Jobs ask as clients do; an address that means any is reached at one.
         self._url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from litestar import Litestar
 
 from dreamlake.server.errors import Refused
 from dreamlake.server.operation.logs import request_id, sane_request_id
 from dreamlake.server.operation.metrics import RequestMetrics
 from dreamlake.server.settings import Limits
 
-__all__ = ["Front"]
+__all__ = ["ASGIApp", "Front"]
+
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 log = logging.getLogger("dreamlake.access")
 
@@ -34,7 +35,7 @@ class Front:
         metrics: that count the requests.
     """
 
-    def __init__(self, app: Litestar, settings: Limits, metrics: RequestMetrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Limits, metrics: RequestMetrics) -> None:
         self._app = app
         self._settings = settings
         self._metrics = metrics

@@ -53,7 +53,7 @@ async def readyz(lake: OpenLake) -> Health:
 @get("/metrics", media_type="text/plain", opt=ADMIN)
 async def metrics_page(request: Request[Any, Any, Any], lake: OpenLake) -> Response[bytes]:
     """What the server has counted, in the text format of Prometheus."""
-    counted = request.app.state.metrics
+    counted = request.state.metrics
     if counted is None:
         raise Refused(404, "an embedded lake counts nothing")
     return Response(await counted.page(lake.database), headers={"Content-Type": "text/plain; version=0.0.4"})

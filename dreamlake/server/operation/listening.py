@@ -15,11 +15,10 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from litestar import Litestar
 
 from dreamlake.errors import UsageError
 from dreamlake.server.operation.connections import Connection
-from dreamlake.server.operation.front import Front
+from dreamlake.server.operation.front import ASGIApp, Front
 from dreamlake.server.operation.metrics import RequestMetrics
 from dreamlake.server.settings import Limits
 
@@ -39,13 +38,12 @@ class TcpServer(uvicorn.Server):
         ready: called when requests are answered.
     """
 
-    def __init__(self, app: Litestar, settings: Limits, metrics: RequestMetrics, ready: Callable[[], None]) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, settings: Limits, metrics: RequestMetrics, ready: Callable[[], None]) -> None:
         connection: Any = partial(Connection, settings=settings, metrics=metrics)
         grace: Any = settings.grace_seconds  # a float does as well as the integer that uvicorn declares
         super().__init__(
             uvicorn.Config(
-                Front(self.app, settings, metrics),
+                Front(app, settings, metrics),
                 http=connection,
                 ws="none",
                 log_config=None,
