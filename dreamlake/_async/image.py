@@ -17,7 +17,7 @@ from dreamlake._async.lake import AsyncLake
 from dreamlake._async.segments import lake_key, lake_of
 from dreamlake.core.kinds import IMAGE
 from dreamlake.core.notebook import card
-from dreamlake.core.wire import ImageMeta
+from dreamlake.core.wireassets import ImageMeta
 from dreamlake.errors import DreamlakeError, IntegrityError, UsageError
 from dreamlake.media.tensors import to_tensor
 

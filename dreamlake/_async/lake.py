@@ -23,46 +23,32 @@ from dreamlake.core.kinds import Kind
 from dreamlake.core.parts import CompletedPart
 from dreamlake.core.retry import RETRYABLE, Backoff, parse_retry_after
 from dreamlake.core.targets import DEFAULT_SPACE, Space
-from dreamlake.core.wire import (
-    METAS,
+from dreamlake.core.wire import Problem, Success
+from dreamlake.core.wireassets import METAS, AssetMeta, VideoMeta
+from dreamlake.core.wirecatalog import AssetCreated, AssetFound, AssetsCreated, CreateAssets, Created
+from dreamlake.core.wirekeys import CreateKey, KeyMade, KeyPage, Me, RotateSigning, SigningRotated
+from dreamlake.core.wireupkeep import GcReport, OrphansFound, Repaired
+from dreamlake.core.wireuploads import (
     AskStatuses,
-    AssetCreated,
-    AssetFound,
-    AssetMeta,
-    AssetsCreated,
     BeginUploads,
     Begun,
     CompleteUpload,
-    CreateAssets,
-    Created,
-    CreateKey,
     Finished,
     FinishUpload,
     FinishUploads,
-    GcReport,
     InitUpload,
-    KeyMade,
-    KeyPage,
-    Me,
     NewVersion,
-    OrphansFound,
     PartsDone,
-    Problem,
     RegisterAsset,
     Registered,
-    Repaired,
-    RotateSigning,
     RunLambdas,
     SignedParts,
-    SigningRotated,
     SignParts,
     Status,
     Statuses,
-    Success,
     UploadsBegun,
     UploadsFinished,
     UploadStarted,
-    VideoMeta,
 )
 from dreamlake.errors import (
     AccessError,

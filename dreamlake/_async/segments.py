@@ -21,7 +21,7 @@ from dreamlake._async.lake import AsyncLake
 from dreamlake.config import LakeAddress
 from dreamlake.core.kinds import Kind
 from dreamlake.core.playlist import Playlist, parse_playlist
-from dreamlake.core.wire import StreamedMeta
+from dreamlake.core.wireassets import StreamedMeta
 from dreamlake.errors import AccessError, IntegrityError, UsageError
 from dreamlake.progress import Progress
 

@@ -26,7 +26,8 @@ from dreamlake.core.kinds import Kind
 from dreamlake.core.prefix import Place
 from dreamlake.core.targets import Space
 from dreamlake.core.uploads import UploadOptions
-from dreamlake.core.wire import NewVersion, TrackMeta
+from dreamlake.core.wireassets import TrackMeta
+from dreamlake.core.wireuploads import NewVersion
 from dreamlake.errors import IntegrityError, LakeError, NotFoundError, ServerError, UsageError
 
 if TYPE_CHECKING:

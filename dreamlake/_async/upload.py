@@ -27,7 +27,7 @@ from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import DEFAULT_SPACE, asset_name
 from dreamlake.core.uploads import UploadOptions
-from dreamlake.core.wire import RegisterAsset
+from dreamlake.core.wireuploads import RegisterAsset
 from dreamlake.errors import DreamlakeError, SourceError
 from dreamlake.progress import Progress, upload_progress
 

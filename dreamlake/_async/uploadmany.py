@@ -25,7 +25,8 @@ from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import resolve_place
 from dreamlake.core.targets import asset_name, check_name
 from dreamlake.core.uploads import Found, UploadOptions, UploadReport, UploadResult
-from dreamlake.core.wire import AssetCreated, FinishUpload, Registered, UploadStarted
+from dreamlake.core.wirecatalog import AssetCreated
+from dreamlake.core.wireuploads import FinishUpload, Registered, UploadStarted
 from dreamlake.errors import DreamlakeError, LakeUnreachableError, ProcessingError, UploadPausedError, UsageError
 from dreamlake.progress import Progress, many_progress
 

@@ -24,7 +24,7 @@ from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.targets import bss_uri
-from dreamlake.core.wire import VideoMeta
+from dreamlake.core.wireassets import VideoMeta
 from dreamlake.errors import NotFoundError, UsageError
 from dreamlake.media.remote import media_file
 from dreamlake.progress import Progress

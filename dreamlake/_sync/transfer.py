@@ -20,7 +20,7 @@ from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import Kind, content_type
 from dreamlake.core.parts import CompletedPart, Part, UploadState, checksum_headers, plan_parts
 from dreamlake.core.retry import RETRYABLE
-from dreamlake.core.wire import CompleteUpload, InitUpload, SignParts, UploadStarted
+from dreamlake.core.wireuploads import CompleteUpload, InitUpload, SignParts, UploadStarted
 from dreamlake.errors import (
     AccessError,
     FileChangedError,

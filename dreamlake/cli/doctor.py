@@ -14,7 +14,7 @@ import typer
 
 from dreamlake.cli.common import Json, finish, say
 from dreamlake.config import LakeAddress, current_lake, home
-from dreamlake.core.wire import OrphansFound
+from dreamlake.core.wireupkeep import OrphansFound
 from dreamlake.errors import AccessError, DreamlakeError
 
 if TYPE_CHECKING:
