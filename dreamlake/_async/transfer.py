@@ -11,8 +11,9 @@ from contextlib import aclosing
 from functools import partial
 
 from dreamlake._async._runtime import Shared, Slots, map_unordered
+from dreamlake._async.connection import AsyncBody
 from dreamlake._async.journal import AsyncJournal
-from dreamlake._async.lake import AsyncBody, AsyncLake
+from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import AsyncLocalFile, Report
 from dreamlake.config import home
 from dreamlake.core.events import UploadEvent

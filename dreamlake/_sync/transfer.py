@@ -12,8 +12,9 @@ from contextlib import closing
 from functools import partial
 
 from dreamlake._sync._runtime import Shared, Slots, map_unordered
+from dreamlake._sync.connection import Body
 from dreamlake._sync.journal import Journal
-from dreamlake._sync.lake import Body, Lake
+from dreamlake._sync.lake import Lake
 from dreamlake._sync.localfile import LocalFile, Report
 from dreamlake.config import home
 from dreamlake.core.events import UploadEvent
