@@ -8,7 +8,7 @@ from dreamlake._async.client import AsyncClient
 from dreamlake._async.download import download
 from dreamlake._async.image import AsyncImage
 from dreamlake._async.searchresult import AsyncSearchResult
-from dreamlake._async.track import AsyncLabelTrack, AsyncTextTrack, label_track, text_track
+from dreamlake._async.trackkinds import AsyncLabelTrack, AsyncTextTrack, label_track, text_track
 from dreamlake._async.upload import upload
 from dreamlake._async.uploadmany import upload_many
 from dreamlake._async.vectors import AsyncVectorIndex, vec_index, vec_indexes

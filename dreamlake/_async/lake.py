@@ -126,8 +126,8 @@ class AsyncLake(AsyncConnection):
         Raises:
             NotFoundError: there is none.
         """
-        namespace = space.namespace or (await self.me()).namespace
-        query = {"namespace": namespace, "space": space.space or DEFAULT_SPACE, "path": path}
+        namespace, name = await self.whole(space)
+        query = {"namespace": namespace, "space": name, "path": path}
         if space.episode is not None:
             query["episode"] = space.episode
         route = f"/assets/{kind.name}/download" if kind is not None else "/assets/download"
@@ -169,6 +169,10 @@ class AsyncLake(AsyncConnection):
     async def me(self) -> Me:
         """Who the lake takes us for."""
         return await self._call("GET", f"{self.address.remote}/auth/me", Me)
+
+    async def whole(self, space: Space) -> tuple[str, str]:
+        """A namespace and a space; your own, and ``default``, where they are not named."""
+        return space.namespace or (await self.me()).namespace, space.space or DEFAULT_SPACE
 
     async def create_key(self, body: CreateKey) -> KeyMade:
         """Make an API key; its text comes this once."""

@@ -9,7 +9,7 @@ from dreamlake._sync.client import Client
 from dreamlake._sync.download import download
 from dreamlake._sync.image import Image
 from dreamlake._sync.searchresult import SearchResult
-from dreamlake._sync.track import LabelTrack, TextTrack, label_track, text_track
+from dreamlake._sync.trackkinds import LabelTrack, TextTrack, label_track, text_track
 from dreamlake._sync.upload import upload
 from dreamlake._sync.uploadmany import upload_many
 from dreamlake._sync.vectors import VectorIndex, vec_index, vec_indexes

@@ -9,17 +9,15 @@ from typing import Any
 
 from dreamlake._sync._runtime import close_clients, offload
 from dreamlake._sync.asset import locate, meant_in_lake
-from dreamlake._sync.audio import Audio
-from dreamlake._sync.image import Image
+from dreamlake._sync.kinds import asset_of
 from dreamlake._sync.lake import Lake
-from dreamlake._sync.sound import LakeSound
 from dreamlake._sync.sources import FileSource, LakeSource, Source
-from dreamlake._sync.track import load_track
+from dreamlake._sync.trackkinds import load_track
 from dreamlake._sync.vectors import flush_all
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
-from dreamlake.core.kinds import AUDIO, IMAGE, VIDEO
+from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO
 from dreamlake.core.targets import AssetUri, FileUri, parse_source
 from dreamlake.errors import InvalidIdError
 from dreamlake.media.remote import close_connections
@@ -105,13 +103,9 @@ def load(source: str) -> Any:
     if meant_in_lake(source) is None and isinstance(parse_source(source), FileUri):
         return load_video(source)
     asset = locate(source)
-    if asset.kind_info is VIDEO:
-        return Video(LakeSource.of(asset.lake, asset.object_id)).load()
-    if asset.kind_info is AUDIO:
-        return Audio(LakeSound.of(asset.lake, AUDIO, asset.object_id)).load()
-    if asset.kind_info is IMAGE:
-        return Image(asset.lake, asset.object_id, asset.filename).load()
-    return load_track(source)
+    if asset.kind_info in (LABEL_TRACK, TEXT_TRACK):
+        return load_track(source)
+    return asset_of(asset.lake, asset.kind_info, asset.object_id, asset.filename).load()
 
 
 def close() -> None:

@@ -125,8 +125,8 @@ class Lake(Connection):
         Raises:
             NotFoundError: there is none.
         """
-        namespace = space.namespace or self.me().namespace
-        query = {"namespace": namespace, "space": space.space or DEFAULT_SPACE, "path": path}
+        namespace, name = self.whole(space)
+        query = {"namespace": namespace, "space": name, "path": path}
         if space.episode is not None:
             query["episode"] = space.episode
         route = f"/assets/{kind.name}/download" if kind is not None else "/assets/download"
@@ -168,6 +168,10 @@ class Lake(Connection):
     def me(self) -> Me:
         """Who the lake takes us for."""
         return self._call("GET", f"{self.address.remote}/auth/me", Me)
+
+    def whole(self, space: Space) -> tuple[str, str]:
+        """A namespace and a space; your own, and ``default``, where they are not named."""
+        return space.namespace or self.me().namespace, space.space or DEFAULT_SPACE
 
     def create_key(self, body: CreateKey) -> KeyMade:
         """Make an API key; its text comes this once."""
