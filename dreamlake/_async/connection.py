@@ -228,7 +228,7 @@ def _connection(mounts: Any = None) -> httpx.AsyncClient:
 
 def _inside(app: Any) -> httpx.AsyncClient:
     from dreamlake.config import EMBEDDED_URL
-    from dreamlake.server.inprocess import AsyncInProcessTransport
+    from dreamlake.server.transport import AsyncInProcessTransport
 
     # Only the lake itself is in this process; what it keeps elsewhere is reached as from anywhere.
     client = _connection({EMBEDDED_URL: AsyncInProcessTransport(app)})

@@ -227,7 +227,7 @@ def _connection(mounts: Any = None) -> httpx.Client:
 
 def _inside(app: Any) -> httpx.Client:
     from dreamlake.config import EMBEDDED_URL
-    from dreamlake.server.inprocess import InProcessTransport
+    from dreamlake.server.transport import InProcessTransport
 
     # Only the lake itself is in this process; what it keeps elsewhere is reached as from anywhere.
     client = _connection({EMBEDDED_URL: InProcessTransport(app)})
