@@ -54,6 +54,24 @@ class Segments(ABC):
     def uri(self) -> str:
         """The URI of the recording."""
 
+    @property
+    @abstractmethod
+    def facts(self) -> Any:
+        """What the index says in short."""
+
+    @abstractmethod
+    def loaded(self) -> Any:
+        """The index of a loaded recording."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole recording, as it is stored."""
+        return int(self.loaded().segment_size.sum())
+
+    @property
+    def _file_version(self) -> Hashable:
+        return None
+
     @abstractmethod
     def load(self) -> None:
         """Get the index, if it is not there yet."""

@@ -67,15 +67,6 @@ class SoundSource(Segments):
         header = self.loaded().header
         return SoundFacts(header.sample_rate, header.channels, header.codec, header.samples, self._file_version)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all the sound, as it is stored."""
-        return int(self.loaded().segment_size.sum())
-
-    @property
-    def _file_version(self) -> Hashable:
-        return None
-
     def _version(self, number: int) -> Hashable:
         return "sound", bytes(self.loaded().segment_sha256[number])
 

@@ -70,11 +70,6 @@ class Source(Segments):
         """The source of the video's own sound."""
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the whole video, as it is stored."""
-        return int(self.loaded().segment_size.sum())
-
-    @property
     def index(self) -> FrameIndex | None:
         """The frame index; None before ``load``."""
         return self._index
@@ -85,10 +80,6 @@ class Source(Segments):
         index = self.loaded()
         width, height = index.display_size
         return Facts(index.fps, width, height, len(index), index.timeline.end, self._file_version)
-
-    @property
-    def _file_version(self) -> Hashable:
-        return None
 
     def loaded(self) -> FrameIndex:
         """The frame index of a loaded video."""
