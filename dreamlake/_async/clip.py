@@ -55,7 +55,7 @@ class AsyncClip(ABC, Generic[Source, Chosen, Known]):
         return _restore, (type(self), self._source.key, self._selection, self._facts)
 
     async def load(self) -> Self:
-        """Get the index, waiting until the lake has processed the recording. ``dl.load`` has done so already."""
+        """Get the index, waiting until the lake has processed the recording. ``load`` has done so already."""
         await self._source.load()
         self._settle()
         return self

@@ -56,7 +56,7 @@ class Clip(ABC, Generic[Source, Chosen, Known]):
         return _restore, (type(self), self._source.key, self._selection, self._facts)
 
     def load(self) -> Self:
-        """Get the index, waiting until the lake has processed the recording. ``dl.load`` has done so already."""
+        """Get the index, waiting until the lake has processed the recording. ``load`` has done so already."""
         self._source.load()
         self._settle()
         return self
