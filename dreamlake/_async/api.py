@@ -1,4 +1,4 @@
-"""The functions that users call first: ``load_video`` and ``load``."""
+"""The functions that users call first: ``load_video``, ``load`` and ``download``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO
 from dreamlake.core.targets import AssetUri, FileUri, parse_source
 from dreamlake.errors import InvalidIdError
 from dreamlake.media.remote import close_connections
+from dreamlake.progress import Progress
 
-__all__ = ["close", "load", "load_video"]
+__all__ = ["close", "download", "load", "load_video"]
 
 
 async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
@@ -105,6 +106,32 @@ async def load(source: str) -> Any:
     if asset.kind_info in (LABEL_TRACK, TEXT_TRACK):
         return await load_track(source)
     return await asset_of(asset.lake, asset.kind_info, asset.object_id, asset.filename).load()
+
+
+async def download(source: str, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
+    """Fetch the original bytes of an asset into a file. Run again after any failure: it goes on where it ended.
+
+    Args:
+        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path);
+            inside a Prefix also a path below it.
+        to: the file, or a folder for a file of the asset's own name; None for the current folder. The file is there
+            when all of it is, and replaces one that was there.
+        progress: as of ``upload``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: text that names no asset.
+        NotFoundError: there is no such asset.
+        IntegrityError: the bytes that came are not those that were uploaded.
+        LakeUnreachableError: no lake answers; what came is kept beside the file.
+
+    Example:
+        >>> await adl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
+    """
+    asset = await locate(source)
+    return await asset.download(to, progress=progress)
 
 
 async def close() -> None:

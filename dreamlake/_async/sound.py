@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from dreamlake._async._runtime import gather, offload
-from dreamlake._async.asset import AsyncAsset, ready
-from dreamlake._async.download import download_asset
+from dreamlake._async.asset import ready
+from dreamlake._async.download import download_original
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.segments import AsyncChunks, AsyncSegments, lake_key, lake_of
 from dreamlake.core.ids import resource_id
@@ -156,7 +156,7 @@ class AsyncLakeSound(AsyncSoundSource):
         return await self._lake.asset(self._kind, self._object_id)
 
     async def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return await download_asset(AsyncAsset(self._lake, self._kind, self._object_id), to, progress)
+        return await download_original(self._lake, self._kind, self._object_id, None, to, progress)
 
     async def _chunk(self, number: int, digest: str) -> bytes:
         return await self._chunks.get(number, digest)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from dreamlake._async._runtime import gather, offload
-from dreamlake._async.asset import AsyncAsset, ready
-from dreamlake._async.download import download_asset
+from dreamlake._async.asset import ready
+from dreamlake._async.download import download_original
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.segments import AsyncChunks, AsyncSegments, lake_key, lake_of
 from dreamlake._async.sound import AsyncFileSound, AsyncLakeSound, AsyncSoundSource
@@ -153,7 +153,7 @@ class AsyncLakeSource(AsyncSource):
         return meta
 
     async def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return await download_asset(AsyncAsset(self._lake, VIDEO, self._object_id), to, progress)
+        return await download_original(self._lake, VIDEO, self._object_id, None, to, progress)
 
     def sound(self) -> AsyncSoundSource:
         return AsyncLakeSound.of(self._lake, VIDEO, self._object_id)

@@ -1,5 +1,5 @@
 # Generated from dreamlake/_async/api.py by scripts/unasync.py. Edit that file, then run it.
-"""The functions that users call first: ``load_video`` and ``load``."""
+"""The functions that users call first: ``load_video``, ``load`` and ``download``."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO
 from dreamlake.core.targets import AssetUri, FileUri, parse_source
 from dreamlake.errors import InvalidIdError
 from dreamlake.media.remote import close_connections
+from dreamlake.progress import Progress
 
-__all__ = ["close", "load", "load_video"]
+__all__ = ["close", "download", "load", "load_video"]
 
 
 def load_video(source: str | os.PathLike[str]) -> Video:
@@ -106,6 +107,32 @@ def load(source: str) -> Any:
     if asset.kind_info in (LABEL_TRACK, TEXT_TRACK):
         return load_track(source)
     return asset_of(asset.lake, asset.kind_info, asset.object_id, asset.filename).load()
+
+
+def download(source: str, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
+    """Fetch the original bytes of an asset into a file. Run again after any failure: it goes on where it ended.
+
+    Args:
+        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path);
+            inside a Prefix also a path below it.
+        to: the file, or a folder for a file of the asset's own name; None for the current folder. The file is there
+            when all of it is, and replaces one that was there.
+        progress: as of ``upload``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: text that names no asset.
+        NotFoundError: there is no such asset.
+        IntegrityError: the bytes that came are not those that were uploaded.
+        LakeUnreachableError: no lake answers; what came is kept beside the file.
+
+    Example:
+        >>> dl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
+    """
+    asset = locate(source)
+    return asset.download(to, progress=progress)
 
 
 def close() -> None:

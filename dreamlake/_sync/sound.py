@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from dreamlake._sync._runtime import gather, offload
-from dreamlake._sync.asset import Asset, ready
-from dreamlake._sync.download import download_asset
+from dreamlake._sync.asset import ready
+from dreamlake._sync.download import download_original
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.segments import Chunks, Segments, lake_key, lake_of
 from dreamlake.core.ids import resource_id
@@ -157,7 +157,7 @@ class LakeSound(SoundSource):
         return self._lake.asset(self._kind, self._object_id)
 
     def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return download_asset(Asset(self._lake, self._kind, self._object_id), to, progress)
+        return download_original(self._lake, self._kind, self._object_id, None, to, progress)
 
     def _chunk(self, number: int, digest: str) -> bytes:
         return self._chunks.get(number, digest)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from dreamlake._sync._runtime import gather, offload
-from dreamlake._sync.asset import Asset, ready
-from dreamlake._sync.download import download_asset
+from dreamlake._sync.asset import ready
+from dreamlake._sync.download import download_original
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.segments import Chunks, Segments, lake_key, lake_of
 from dreamlake._sync.sound import FileSound, LakeSound, SoundSource
@@ -154,7 +154,7 @@ class LakeSource(Source):
         return meta
 
     def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return download_asset(Asset(self._lake, VIDEO, self._object_id), to, progress)
+        return download_original(self._lake, VIDEO, self._object_id, None, to, progress)
 
     def sound(self) -> SoundSource:
         return LakeSound.of(self._lake, VIDEO, self._object_id)
