@@ -27,6 +27,7 @@ LEAST_ROOM = 2 * 1024**3  # bytes
 DECODERS = ("h264", "hevc", "av1", "vp9", "mpeg4", "aac", "opus", "flac", "mp3")
 ENCODERS = ("libx264", "aac")
 EXTRAS = {
+    "hf": "datasets",
     "lake": "litestar",
     "postgres": "asyncpg",
     "s3": "aiobotocore",
