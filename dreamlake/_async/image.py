@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from dreamlake._async._runtime import async_property, demand, offload
 from dreamlake._async.asset import AsyncAsset
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.preview import preview
-from dreamlake._async.segments import lake_key, lake_of
+from dreamlake._async.segments import LakeKey, lake_key, lake_of, matches
 from dreamlake.core.kinds import IMAGE
 from dreamlake.core.notebook import card, short_uri
 from dreamlake.core.wireassets import ImageMeta
@@ -145,9 +144,9 @@ class AsyncImage(AsyncAsset):
         address = self.lake.address
         remote = address.data is None or address.storage is not None  # else it is on this disk already
         data = await offload(lambda: diskcache.chunks().get(meta.sha256)) if remote else None
-        if data is None or not await offload(partial(_matches, data, meta.sha256)):
+        if data is None or not await offload(partial(matches, data, meta.sha256)):
             data = b"".join([piece async for piece in self.lake.read(IMAGE, self.object_id, 0, meta.size)])
-            if not await offload(partial(_matches, data, meta.sha256)):
+            if not await offload(partial(matches, data, meta.sha256)):
                 raise IntegrityError(f"{self.uri}: what came does not match its hash")
             fetched = data
             if remote:
@@ -162,17 +161,13 @@ class AsyncImage(AsyncAsset):
         return self._meta
 
 
-def _matches(data: bytes, digest: str) -> bool:
-    return sha256(data).hexdigest() == digest
-
-
 def _restore(
     kind: type[AsyncImage],
-    lake: tuple[str, str, str | None, str | None],
+    lake: LakeKey,
     object_id: str,
     filename: str | None,
     meta: ImageMeta | None,
 ) -> AsyncImage:
-    image = kind(lake_of(*lake), object_id, filename)
+    image = kind(lake_of(lake), object_id, filename)
     image._meta = meta
     return image

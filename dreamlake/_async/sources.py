@@ -17,7 +17,7 @@ from dreamlake._async._runtime import gather, offload
 from dreamlake._async.asset import ready
 from dreamlake._async.download import download_original
 from dreamlake._async.lake import AsyncLake
-from dreamlake._async.segments import AsyncChunks, AsyncSegments, lake_key, lake_of
+from dreamlake._async.segments import AsyncChunks, AsyncSegments, LakeKey, lake_key, lake_of
 from dreamlake._async.sound import AsyncFileSound, AsyncLakeSound, AsyncSoundSource
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.ids import resource_id
@@ -91,25 +91,14 @@ class AsyncLakeSource(AsyncSource):
     """A video of a lake.
 
     Args:
-        bss_url: the storage service of the lake.
-        remote: its catalog.
-        data: the folder of an embedded lake, else None.
-        storage: where an embedded lake keeps its bytes, if not there.
+        where: which lake, as ``lake_key`` has it.
         object_id: of the video.
         lake: the client to use, if there is one already.
     """
 
-    def __init__(
-        self,
-        bss_url: str,
-        remote: str,
-        data: str | None,
-        storage: str | None,
-        object_id: str,
-        lake: AsyncLake | None = None,
-    ) -> None:
-        super().__init__(("lake", bss_url, remote, data, storage, object_id))
-        self._lake = lake or lake_of(bss_url, remote, data, storage)
+    def __init__(self, where: LakeKey, object_id: str, lake: AsyncLake | None = None) -> None:
+        super().__init__(("lake", where, object_id))
+        self._lake = lake or lake_of(where)
         self._object_id = object_id
         self._chunks = AsyncChunks(self._lake, VIDEO, object_id, self.uri)
         self._init: bytes | None = None
@@ -117,7 +106,7 @@ class AsyncLakeSource(AsyncSource):
     @classmethod
     def of(cls, lake: AsyncLake, object_id: str) -> Self:
         """The source of a video in this lake."""
-        source: Self = cls.shared(cls(*lake_key(lake), object_id, lake))
+        source: Self = cls.shared(cls(lake_key(lake), object_id, lake))
         return source
 
     @property

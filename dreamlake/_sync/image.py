@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from dreamlake._sync._runtime import demand, offload
 from dreamlake._sync.asset import Asset
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.preview import preview
-from dreamlake._sync.segments import lake_key, lake_of
+from dreamlake._sync.segments import LakeKey, lake_key, lake_of, matches
 from dreamlake.core.kinds import IMAGE
 from dreamlake.core.notebook import card, short_uri
 from dreamlake.core.wireassets import ImageMeta
@@ -146,9 +145,9 @@ class Image(Asset):
         address = self.lake.address
         remote = address.data is None or address.storage is not None  # else it is on this disk already
         data = offload(lambda: diskcache.chunks().get(meta.sha256)) if remote else None
-        if data is None or not offload(partial(_matches, data, meta.sha256)):
+        if data is None or not offload(partial(matches, data, meta.sha256)):
             data = b"".join([piece for piece in self.lake.read(IMAGE, self.object_id, 0, meta.size)])
-            if not offload(partial(_matches, data, meta.sha256)):
+            if not offload(partial(matches, data, meta.sha256)):
                 raise IntegrityError(f"{self.uri}: what came does not match its hash")
             fetched = data
             if remote:
@@ -163,17 +162,13 @@ class Image(Asset):
         return self._meta
 
 
-def _matches(data: bytes, digest: str) -> bool:
-    return sha256(data).hexdigest() == digest
-
-
 def _restore(
     kind: type[Image],
-    lake: tuple[str, str, str | None, str | None],
+    lake: LakeKey,
     object_id: str,
     filename: str | None,
     meta: ImageMeta | None,
 ) -> Image:
-    image = kind(lake_of(*lake), object_id, filename)
+    image = kind(lake_of(lake), object_id, filename)
     image._meta = meta
     return image
