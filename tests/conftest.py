@@ -20,7 +20,7 @@ import dreamlake as dl
 from dreamlake.config import connect
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
-from tests.clips import SMALL
+from tests.clips import SMALL, maker
 from tests.once import keep
 from tests.s3server import JuiceServer, S3Store
 
@@ -137,13 +137,7 @@ def fresh_lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Makes a small clip by its name, once."""
-    folder = tmp_path_factory.mktemp("clips")
-
-    def make(name: str) -> Path:
-        path = folder / f"{name}{SMALL[name].suffix}"
-        return path if path.exists() else SMALL[name].make(path)
-
-    return make
+    return maker(tmp_path_factory.mktemp("clips"), SMALL)
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """The SDK. ``dreamlake._async`` is the source, ``dreamlake._sync`` is generated from it."""
 
-from dreamlake._async.api import close, load, load_video
+from dreamlake._async.api import close, download, load, load_video
 from dreamlake._async.asset import AsyncAsset
 from dreamlake._async.audio import AsyncAudio
 from dreamlake._async.catalog import delete, find, ls, move
 from dreamlake._async.client import AsyncClient
-from dreamlake._async.download import download
 from dreamlake._async.image import AsyncImage
 from dreamlake._async.searchresult import AsyncSearchResult
-from dreamlake._async.track import AsyncLabelTrack, AsyncTextTrack, label_track, text_track
+from dreamlake._async.trackkinds import AsyncLabelTrack, AsyncTextTrack, label_track, text_track
 from dreamlake._async.upload import upload
 from dreamlake._async.uploadmany import upload_many
 from dreamlake._async.vectors import AsyncVectorIndex, vec_index, vec_indexes

@@ -1,4 +1,4 @@
-"""The functions that users call first: ``load_video`` and ``load``."""
+"""The functions that users call first: ``load_video``, ``load`` and ``download``."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from typing import Any
 
 from dreamlake._async._runtime import close_clients, offload
 from dreamlake._async.asset import locate, meant_in_lake
-from dreamlake._async.audio import AsyncAudio
-from dreamlake._async.image import AsyncImage
+from dreamlake._async.kinds import asset_of
 from dreamlake._async.lake import AsyncLake
-from dreamlake._async.sound import AsyncLakeSound
 from dreamlake._async.sources import AsyncFileSource, AsyncLakeSource, AsyncSource
-from dreamlake._async.track import load_track
+from dreamlake._async.trackkinds import load_track
 from dreamlake._async.vectors import flush_all
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
-from dreamlake.core.kinds import AUDIO, IMAGE, VIDEO
+from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO
 from dreamlake.core.targets import AssetUri, FileUri, parse_source
 from dreamlake.errors import InvalidIdError
 from dreamlake.media.remote import close_connections
+from dreamlake.progress import Progress
 
-__all__ = ["close", "load", "load_video"]
+__all__ = ["close", "download", "load", "load_video"]
 
 
 async def load_video(source: str | os.PathLike[str]) -> AsyncVideo:
@@ -104,13 +103,35 @@ async def load(source: str) -> Any:
     if await meant_in_lake(source) is None and isinstance(parse_source(source), FileUri):
         return await load_video(source)
     asset = await locate(source)
-    if asset.kind_info is VIDEO:
-        return await AsyncVideo(AsyncLakeSource.of(asset.lake, asset.object_id)).load()
-    if asset.kind_info is AUDIO:
-        return await AsyncAudio(AsyncLakeSound.of(asset.lake, AUDIO, asset.object_id)).load()
-    if asset.kind_info is IMAGE:
-        return await AsyncImage(asset.lake, asset.object_id, asset.filename).load()
-    return await load_track(source)
+    if asset.kind_info in (LABEL_TRACK, TEXT_TRACK):
+        return await load_track(source)
+    return await asset_of(asset.lake, asset.kind_info, asset.object_id, asset.filename).load()
+
+
+async def download(source: str, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
+    """Fetch the original bytes of an asset into a file. Run again after any failure: it goes on where it ended.
+
+    Args:
+        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path);
+            inside a Prefix also a path below it.
+        to: the file, or a folder for a file of the asset's own name; None for the current folder. The file is there
+            when all of it is, and replaces one that was there.
+        progress: as of ``upload``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: text that names no asset.
+        NotFoundError: there is no such asset.
+        IntegrityError: the bytes that came are not those that were uploaded.
+        LakeUnreachableError: no lake answers; what came is kept beside the file.
+
+    Example:
+        >>> await adl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
+    """
+    asset = await locate(source)
+    return await asset.download(to, progress=progress)
 
 
 async def close() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamlake._async._runtime import offload, sleep
+from dreamlake._async.download import download_original
 from dreamlake._async.lake import AsyncLake
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.events import UploadEvent
@@ -71,9 +72,7 @@ class AsyncAsset:
         Returns:
             The path of the file.
         """
-        from dreamlake._async.download import download_asset
-
-        return await download_asset(self, to, progress)
+        return await download_original(self.lake, self.kind_info, self.object_id, self.filename, to, progress)
 
     def __repr__(self) -> str:
         return f"<{self.kind_info.name} {self.id} {self.uri!r}>"

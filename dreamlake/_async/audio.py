@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dreamlake._async._runtime import Stream, demand, offload
+from dreamlake._async.clip import AsyncClip
 from dreamlake._async.hearing import peaks_of, pieces_of, resampled, samples_in
-from dreamlake._async.segments import AsyncSegments
 from dreamlake._async.sound import AsyncSoundSource, SoundFacts
-from dreamlake.core.notebook import card
+from dreamlake.core.notebook import card, short, short_uri
 from dreamlake.core.span import Span, at_time, check_rate, sample_type, whole_number
-from dreamlake.errors import DreamlakeError, FileChangedError, UsageError
+from dreamlake.errors import DreamlakeError, UsageError
 from dreamlake.media.tensors import to_tensor
-from dreamlake.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +32,7 @@ PREVIEW_SECONDS = 60.0
 PREVIEW_PEAKS = 480
 
 
-class AsyncAudio:
+class AsyncAudio(AsyncClip[AsyncSoundSource, Span | tuple[float, float], SoundFacts]):
     """A recording, or a clip of one; or the sound of a video. Nothing is fetched before it is needed.
 
     Indexing gives an Audio again: ``int`` is a sample, ``float`` is seconds, both relative to the clip in hand.
@@ -44,29 +43,11 @@ class AsyncAudio:
         (72000, 2)
     """
 
-    __slots__ = ("_facts", "_source", "_span")
+    NOT_LOADED = "this sound is not loaded yet: `await audio.load()` first"
 
-    def __init__(
-        self,
-        source: AsyncSoundSource,
-        span: Span | tuple[float, float] | None = None,
-        facts: SoundFacts | None = None,
-    ) -> None:
-        self._source = source
-        self._span = span  # seconds, of a clip of a video, until the sample rate is known
-        self._facts = facts
+    __slots__ = ()
 
     # -- what is known without I/O -----------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str | None:
-        """The resource id, such as ``a-BV1bW411n7fY9x01``, or the video's; None for a file outside of any lake."""
-        return self._source.id
-
-    @property
-    def uri(self) -> str:
-        """The URI, such as ``bss://localhost:10234/audio/{id}``; of a video's sound the video's, and ``#audio``."""
-        return self._source.uri
 
     @property
     def kind(self) -> str:
@@ -125,39 +106,24 @@ class AsyncAudio:
         selected = span.select(key, self.sample_rate)
         return self if selected == span else AsyncAudio(self._source, selected, self._facts)
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, AsyncAudio):
-            return NotImplemented
-        if self is other or self._source.key != other._source.key:
-            return self is other
-        return self._selected() == other._selected() and self._facts == other._facts
-
-    def __hash__(self) -> int:
-        return hash((self._source.key, self._selected()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._source.key, self._span, self._facts)
-
     # -- how it shows itself -----------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        name = type(self).__name__
-        scheme, _, rest = self.uri.partition("://")
-        uri = f"{scheme}://...{rest.rsplit('/', 1)[-1]}"
-        if self._facts is None or not isinstance(self._span, Span):
+        name, uri = type(self).__name__, short_uri(self.uri)
+        if self._facts is None or not isinstance(self._selection, Span):
             return f'{name}("{uri}", not loaded)'
-        if self._span == Span(0, self._facts.samples):
+        if self._selection == Span(0, self._facts.samples):
             return (
                 f'{name}("{uri}", sample_rate={self.sample_rate}, channels={self.channels}, '
-                f"duration={_short(self.duration)})"
+                f"duration={short(self.duration)})"
             )
-        return f'{name}("{uri}", st={_short(self.st)}, et={_short(self.et)}, duration={_short(self.duration)})'
+        return f'{name}("{uri}", st={short(self.st)}, et={short(self.et)}, duration={short(self.duration)})'
 
     def _repr_html_(self) -> str:
         """A player of the first minute, the waveform and the facts; the async API shows the facts alone."""
         facts = {"id": self.id or "none: a file outside of a lake", "uri": self.uri}
-        if self._facts is not None and isinstance(self._span, Span):
-            facts["time"] = f"{_short(self.st)} s to {_short(self.et)} s, {_short(self.duration)} s"
+        if self._facts is not None and isinstance(self._selection, Span):
+            facts["time"] = f"{short(self.st)} s to {short(self.et)} s, {short(self.duration)} s"
             facts["sound"] = f"{self.channels} channels at {self.sample_rate} Hz, {self.codec}"
         found: list[tuple[bytes, bytes]] = []
 
@@ -184,29 +150,7 @@ class AsyncAudio:
         """What the lake knows of the asset: name, status, sha256, size in bytes, and more by its kind."""
         return await self._source.metadata()
 
-    async def download(self, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
-        """Fetch the original file, all of it, whichever clip this is; of a video's sound the video.
-
-        Args:
-            to: the file, or a folder for a file of the asset's own name; None for the current folder.
-            progress: as of ``upload``.
-
-        Returns:
-            The path of the file.
-
-        Raises:
-            UsageError: it lies outside of any lake.
-            IntegrityError: the bytes that came are not those that were uploaded.
-        """
-        return await self._source.download(to, progress)
-
     # -- samples -----------------------------------------------------------------------------------------------------
-
-    async def load(self) -> AsyncAudio:
-        """Get the sample index, waiting until the lake has processed the recording. ``load`` has done so already."""
-        await self._source.load()
-        self._settle()
-        return self
 
     async def numpy(
         self, *, rate: int | None = None, dtype: DTypeLike = np.float32, out: Samples | None = None
@@ -360,40 +304,18 @@ class AsyncAudio:
             return pieces_of(self._source, self._selected(), dtype)
         return resampled(self._source, self._selected(), rate, dtype)
 
-    def _known(self) -> SoundFacts:
-        if self._facts is None:
-            demand(self.load, "this sound is not loaded yet: `await audio.load()` first")
-            self._settle()
-        assert self._facts is not None
-        return self._facts
-
     def _selected(self) -> Span:
-        if not isinstance(self._span, Span):
+        if not isinstance(self._selection, Span):
             self._known()
-        assert isinstance(self._span, Span)
-        return self._span
+        assert isinstance(self._selection, Span)
+        return self._selection
 
-    def _settle(self) -> None:
-        """Take over what the loaded source knows, or make sure that it is what this clip knows.
-
-        Raises:
-            FileChangedError: the clip was made of another version of its file.
-        """
-        if self._facts is None:
-            self._facts = self._source.facts
-        elif self._facts.version is not None and self._facts != self._source.facts:
-            raise FileChangedError(f"{self.uri}: changed since this clip was made of it")
-        if self._span is None:
-            self._span = Span(0, self._facts.samples)
-        elif not isinstance(self._span, Span):
-            start, stop = (at_time(seconds, self._facts.sample_rate) for seconds in self._span)
-            self._span = Span(start, stop)
-
-
-def _restore(
-    kind: type[AsyncAudio], key: tuple[Any, ...], span: Span | tuple[float, float] | None, facts: SoundFacts | None
-) -> AsyncAudio:
-    return kind(AsyncSegments.find(key), span, facts)
+    def _select(self, facts: SoundFacts) -> None:
+        if self._selection is None:
+            self._selection = Span(0, facts.samples)
+        elif not isinstance(self._selection, Span):  # seconds, of a clip of a video, until the sample rate is known
+            start, stop = (at_time(seconds, facts.sample_rate) for seconds in self._selection)
+            self._selection = Span(start, stop)
 
 
 def _block(block: int | float, rate: int) -> int:
@@ -427,9 +349,3 @@ def _check_out(out: Any, shape: tuple[int, ...], form: str) -> None:
     if not isinstance(out, np.ndarray) or (out.shape, out.dtype.name) != (shape, form) or not out.flags.writeable:
         what = f"{out.dtype.name} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise UsageError(f"out has to be a writeable array of {form} {shape}, not {what}")
-
-
-def _short(seconds: float) -> str:
-    """At most six digits behind the point, at least one: 60.0, 33.333333."""
-    text = f"{seconds:.6f}".rstrip("0")
-    return text + "0" if text.endswith(".") else text

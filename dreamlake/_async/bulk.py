@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from dreamlake._async._runtime import Event, Lock, crew, offload, take
+from dreamlake._async._runtime import Event, Lock, offload, take
+from dreamlake._async._workers import crew
 from dreamlake._async.engine import BACKOFF, AsyncEngine, passes, rollout_of
 from dreamlake._async.gate import AsyncGate
 from dreamlake._async.lakesink import AsyncLakeWriter

@@ -13,7 +13,7 @@ from dreamlake.config import current_lake
 from dreamlake.core.entries import Entry
 from dreamlake.core.kinds import KINDS, Kind
 from dreamlake.core.prefix import Place, resolve_name
-from dreamlake.core.targets import DEFAULT_SPACE, Space, asset_name, is_target, join_path, parse_folder
+from dreamlake.core.targets import Space, asset_name, is_target, join_path, parse_folder
 from dreamlake.core.wirecatalog import EPISODE, FOLDER, AssetItem, AssetItems, MoveNode, NamedItems, Node, Nodes
 from dreamlake.errors import InvalidTargetError, NotFoundError, UsageError
 
@@ -171,10 +171,6 @@ async def info_of(name: str) -> Entry:
 
 class AsyncCatalog(AsyncLake):
     """A lake's client for what its catalog lists and changes."""
-
-    async def whole(self, space: Space) -> tuple[str, str]:
-        """A namespace and a space; your own, and ``default``, where they are not named."""
-        return space.namespace or (await self.me()).namespace, space.space or DEFAULT_SPACE
 
     async def nodes(
         self, place: Place, *, kind: str | None = None, pattern: str | None = None, recursive: bool = False

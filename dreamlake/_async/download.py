@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dreamlake._async._runtime import offload, open_file
-from dreamlake._async.asset import AsyncAsset, locate
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import Report
 from dreamlake.core.events import UploadEvent
@@ -23,7 +22,7 @@ from dreamlake.progress import Progress, upload_progress
 if TYPE_CHECKING:
     from hashlib import _Hash as Digest
 
-__all__ = ["download", "download_asset"]
+__all__ = ["download_original"]
 
 BLOCK = 4 * 1024**2
 
@@ -40,40 +39,27 @@ class _Original:
     size: int
 
 
-async def download(source: str, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
+async def download_original(
+    lake: AsyncLake,
+    kind: Kind,
+    object_id: str,
+    filename: str | None,
+    to: str | os.PathLike[str] | None,
+    progress: Progress,
+) -> Path:
     """Fetch the original bytes of an asset into a file. Run again after any failure: it goes on where it ended.
 
     Args:
-        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path);
-            inside a Prefix also a path below it.
-        to: the file, or a folder for a file of the asset's own name; None for the current folder. The file is there
-            when all of it is, and replaces one that was there.
+        lake: that has it.
+        kind: of the asset.
+        object_id: its ObjectId.
+        filename: what it is called where it was found; None for the name that it was uploaded under.
+        to: as of ``download``.
         progress: as of ``upload``.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        UsageError: text that names no asset.
-        NotFoundError: there is no such asset.
-        IntegrityError: the bytes that came are not those that were uploaded.
-        LakeUnreachableError: no lake answers; what came is kept beside the file.
-
-    Example:
-        >>> await adl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
     """
-    return await download_asset(await locate(source), to, progress)
-
-
-async def download_asset(asset: AsyncAsset, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-    """The same for an asset in hand."""
-    return await _fetch(await _original(asset), to, progress)
-
-
-async def _original(asset: AsyncAsset) -> _Original:
-    meta = await asset.metadata()
-    filename = asset.filename or meta.name.rsplit("/", 1)[-1]
-    return _Original(asset.lake, asset.kind_info, meta.id, filename, meta.sha256, meta.size)
+    meta = await lake.asset(kind, object_id)
+    name = filename or meta.name.rsplit("/", 1)[-1]
+    return await _fetch(_Original(lake, kind, meta.id, name, meta.sha256, meta.size), to, progress)
 
 
 async def _fetch(original: _Original, to: str | os.PathLike[str] | None, progress: Progress) -> Path:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import suppress
 from functools import partial
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +11,12 @@ from numpy.typing import NDArray
 from dreamlake._async._runtime import async_property, demand, offload
 from dreamlake._async.asset import AsyncAsset
 from dreamlake._async.lake import AsyncLake
-from dreamlake._async.segments import lake_key, lake_of
+from dreamlake._async.preview import preview
+from dreamlake._async.segments import LakeKey, lake_key, lake_of, matches
 from dreamlake.core.kinds import IMAGE
-from dreamlake.core.notebook import card
-from dreamlake.core.wire import ImageMeta
-from dreamlake.errors import DreamlakeError, IntegrityError, UsageError
+from dreamlake.core.notebook import card, short_uri
+from dreamlake.core.wireassets import ImageMeta
+from dreamlake.errors import IntegrityError, UsageError
 from dreamlake.media.tensors import to_tensor
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["AsyncImage"]
-
-PREVIEW = (960, 240)  # pixels
 
 
 class AsyncImage(AsyncAsset):
@@ -114,9 +110,7 @@ class AsyncImage(AsyncAsset):
         return to_tensor(pixels, device, None)
 
     def __repr__(self) -> str:
-        name = type(self).__name__
-        scheme, _, rest = self.uri.partition("://")
-        uri = f"{scheme}://...{rest.rsplit('/', 1)[-1]}"
+        name, uri = type(self).__name__, short_uri(self.uri)
         if self._meta is None:
             return f'{name}("{uri}", not loaded)'
         return f'{name}("{uri}", {self.width}x{self.height}, {self.format})'
@@ -126,29 +120,12 @@ class AsyncImage(AsyncAsset):
         facts = {"id": self.id, "uri": self.uri}
         if self._meta is not None:
             facts["size"] = f"{self.width}x{self.height} pixels, {self.format}"
-        preview = self._preview("JPEG")
-        return card(repr(self), [preview] if preview else [], facts)
+        picture = preview(lambda: self.image, "JPEG")
+        return card(repr(self), [picture] if picture else [], facts)
 
     def _repr_png_(self) -> bytes | None:
         """The picture, for notebooks that show pictures and no HTML."""
-        return self._preview("PNG")
-
-    def _preview(self, form: str) -> bytes | None:
-        """The picture as a small file; None where it cannot be had: a repr never fails."""
-        found: list[PIL.Image.Image] = []
-
-        async def fetch() -> None:
-            found.append(await self.image)
-
-        with suppress(DreamlakeError):
-            demand(fetch, "a repr cannot wait for pixels")
-        if not found:
-            return None
-        from dreamlake.media.images import small
-
-        file = io.BytesIO()
-        small(found[0], PREVIEW).save(file, form)
-        return file.getvalue()
+        return preview(lambda: self.image, "PNG")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), lake_key(self.lake), self.object_id, self.filename, self._meta)
@@ -167,9 +144,9 @@ class AsyncImage(AsyncAsset):
         address = self.lake.address
         remote = address.data is None or address.storage is not None  # else it is on this disk already
         data = await offload(lambda: diskcache.chunks().get(meta.sha256)) if remote else None
-        if data is None or not await offload(partial(_matches, data, meta.sha256)):
+        if data is None or not await offload(partial(matches, data, meta.sha256)):
             data = b"".join([piece async for piece in self.lake.read(IMAGE, self.object_id, 0, meta.size)])
-            if not await offload(partial(_matches, data, meta.sha256)):
+            if not await offload(partial(matches, data, meta.sha256)):
                 raise IntegrityError(f"{self.uri}: what came does not match its hash")
             fetched = data
             if remote:
@@ -184,17 +161,13 @@ class AsyncImage(AsyncAsset):
         return self._meta
 
 
-def _matches(data: bytes, digest: str) -> bool:
-    return sha256(data).hexdigest() == digest
-
-
 def _restore(
     kind: type[AsyncImage],
-    lake: tuple[str, str, str | None, str | None],
+    lake: LakeKey,
     object_id: str,
     filename: str | None,
     meta: ImageMeta | None,
 ) -> AsyncImage:
-    image = kind(lake_of(*lake), object_id, filename)
+    image = kind(lake_of(lake), object_id, filename)
     image._meta = meta
     return image

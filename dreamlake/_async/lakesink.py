@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dreamlake._async._runtime import offload
-from dreamlake._async.upload import AsyncUploader
+from dreamlake._async.uploader import AsyncUploader
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.prefix import resolve_place

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from dreamlake._async._runtime import Shared, offload
@@ -21,11 +21,14 @@ from dreamlake._async.lake import AsyncLake
 from dreamlake.config import LakeAddress
 from dreamlake.core.kinds import Kind
 from dreamlake.core.playlist import Playlist, parse_playlist
-from dreamlake.core.wire import StreamedMeta
+from dreamlake.core.wireassets import StreamedMeta
 from dreamlake.errors import AccessError, IntegrityError, UsageError
 from dreamlake.progress import Progress
 
-__all__ = ["AsyncChunks", "AsyncSegments", "lake_key", "lake_of"]
+__all__ = ["AsyncChunks", "AsyncSegments", "LakeKey", "lake_key", "lake_of", "matches"]
+
+# URLs of the storage service and the catalog; of an embedded lake its folder, and where its bytes are if not there.
+LakeKey: TypeAlias = tuple[str, str, str | None, str | None]
 
 log = logging.getLogger("dreamlake")
 
@@ -52,6 +55,24 @@ class AsyncSegments(ABC):
     @abstractmethod
     def uri(self) -> str:
         """The URI of the recording."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> Any:
+        """What the index says in short."""
+
+    @abstractmethod
+    def loaded(self) -> Any:
+        """The index of a loaded recording."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole recording, as it is stored."""
+        return int(self.loaded().segment_size.sum())
+
+    @property
+    def _file_version(self) -> Hashable:
+        return None
 
     @abstractmethod
     async def load(self) -> None:
@@ -145,12 +166,12 @@ class AsyncChunks:
         remote = address.data is None or address.storage is not None  # else it is on this disk already
         if remote:
             kept = await offload(lambda: diskcache.chunks().get(digest))
-            if kept is not None and await offload(partial(_matches, kept, digest)):
+            if kept is not None and await offload(partial(matches, kept, digest)):
                 return kept
         what = f"{self._uri}: {'the initialisation section' if number is None else f'segment {number}'}"
         for last in (False, True):
             data = await self._fetch(number)
-            if await offload(partial(_matches, data, digest)):
+            if await offload(partial(matches, data, digest)):
                 break
             if last:
                 raise IntegrityError(f"{what} does not match its hash")
@@ -183,23 +204,25 @@ class AsyncChunks:
         return playlist
 
 
-def lake_key(lake: AsyncLake) -> tuple[str, str, str | None, str | None]:
+def lake_key(lake: AsyncLake) -> LakeKey:
     """What ``lake_of`` needs to make the same client in another process: nothing secret."""
     address = lake.address
     return address.bss_url, address.remote, str(address.data) if address.data else None, address.storage
 
 
-def lake_of(bss_url: str, remote: str, data: str | None, storage: str | None) -> AsyncLake:
+def lake_of(key: LakeKey) -> AsyncLake:
     """The client of a lake, with this process's key: keys do not travel in pickles."""
     from dreamlake.config import lake_at
 
+    bss_url, remote, data, storage = key
     address = LakeAddress(bss_url, remote, Path(data) if data else None, storage=storage)
     configured = lake_at(address.host)
     same = (configured.bss_url, configured.data, configured.storage) == (address.bss_url, address.data, address.storage)
     return AsyncLake(configured if same else address)
 
 
-def _matches(data: bytes, digest: str) -> bool:
+def matches(data: bytes, digest: str) -> bool:
+    """Whether bytes have this SHA-256, in hex."""
     return sha256(data).hexdigest() == digest
 
 

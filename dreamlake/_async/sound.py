@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from dreamlake._async._runtime import gather, offload
-from dreamlake._async.asset import AsyncAsset, ready
-from dreamlake._async.download import download_asset
+from dreamlake._async.asset import ready
+from dreamlake._async.download import download_original
 from dreamlake._async.lake import AsyncLake
-from dreamlake._async.segments import AsyncChunks, AsyncSegments, lake_key, lake_of
+from dreamlake._async.segments import AsyncChunks, AsyncSegments, LakeKey, lake_key, lake_of
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO, Kind, kind_named
 from dreamlake.core.sampleindex import SampleIndex
@@ -66,15 +66,6 @@ class AsyncSoundSource(AsyncSegments):
         header = self.loaded().header
         return SoundFacts(header.sample_rate, header.channels, header.codec, header.samples, self._file_version)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all the sound, as it is stored."""
-        return int(self.loaded().segment_size.sum())
-
-    @property
-    def _file_version(self) -> Hashable:
-        return None
-
     async def _version(self, number: int) -> Hashable:
         return "sound", bytes(self.loaded().segment_sha256[number])
 
@@ -96,27 +87,15 @@ class AsyncLakeSound(AsyncSoundSource):
     """A recording of a lake, or the sound of a video there.
 
     Args:
-        bss_url: the storage service of the lake.
-        remote: its catalog.
-        data: the folder of an embedded lake, else None.
-        storage: where an embedded lake keeps its bytes, if not there.
+        where: which lake, as ``lake_key`` has it.
         kind: the name of the asset's kind: ``audio`` or ``video``.
         object_id: of the asset.
         lake: the client to use, if there is one already.
     """
 
-    def __init__(
-        self,
-        bss_url: str,
-        remote: str,
-        data: str | None,
-        storage: str | None,
-        kind: str,
-        object_id: str,
-        lake: AsyncLake | None = None,
-    ) -> None:
-        super().__init__(("sound", bss_url, remote, data, storage, kind, object_id))
-        self._lake = lake or lake_of(bss_url, remote, data, storage)
+    def __init__(self, where: LakeKey, kind: str, object_id: str, lake: AsyncLake | None = None) -> None:
+        super().__init__(("sound", where, kind, object_id))
+        self._lake = lake or lake_of(where)
         self._kind, self._object_id = kind_named(kind), object_id
         # The sound of a video is its second stream, beside the one with the pictures.
         self._stream = 1 if self._kind == VIDEO else 0
@@ -125,7 +104,7 @@ class AsyncLakeSound(AsyncSoundSource):
     @classmethod
     def of(cls, lake: AsyncLake, kind: Kind, object_id: str) -> Self:
         """The source of a recording, or of a video's sound, in this lake."""
-        source: Self = cls.shared(cls(*lake_key(lake), kind.name, object_id, lake))
+        source: Self = cls.shared(cls(lake_key(lake), kind.name, object_id, lake))
         return source
 
     @property
@@ -165,7 +144,7 @@ class AsyncLakeSound(AsyncSoundSource):
         return await self._lake.asset(self._kind, self._object_id)
 
     async def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return await download_asset(AsyncAsset(self._lake, self._kind, self._object_id), to, progress)
+        return await download_original(self._lake, self._kind, self._object_id, None, to, progress)
 
     async def _chunk(self, number: int, digest: str) -> bytes:
         return await self._chunks.get(number, digest)

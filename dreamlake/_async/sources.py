@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from dreamlake._async._runtime import gather, offload
-from dreamlake._async.asset import AsyncAsset, ready
-from dreamlake._async.download import download_asset
+from dreamlake._async.asset import ready
+from dreamlake._async.download import download_original
 from dreamlake._async.lake import AsyncLake
-from dreamlake._async.segments import AsyncChunks, AsyncSegments, lake_key, lake_of
+from dreamlake._async.segments import AsyncChunks, AsyncSegments, LakeKey, lake_key, lake_of
 from dreamlake._async.sound import AsyncFileSound, AsyncLakeSound, AsyncSoundSource
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.targets import bss_uri
-from dreamlake.core.wire import VideoMeta
+from dreamlake.core.wireassets import VideoMeta
 from dreamlake.errors import NotFoundError, UsageError
 from dreamlake.media.remote import media_file
 from dreamlake.progress import Progress
@@ -69,11 +69,6 @@ class AsyncSource(AsyncSegments):
         """The source of the video's own sound."""
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the whole video, as it is stored."""
-        return int(self.loaded().segment_size.sum())
-
-    @property
     def index(self) -> FrameIndex | None:
         """The frame index; None before ``load``."""
         return self._index
@@ -84,10 +79,6 @@ class AsyncSource(AsyncSegments):
         index = self.loaded()
         width, height = index.display_size
         return Facts(index.fps, width, height, len(index), index.timeline.end, self._file_version)
-
-    @property
-    def _file_version(self) -> Hashable:
-        return None
 
     def loaded(self) -> FrameIndex:
         """The frame index of a loaded video."""
@@ -100,25 +91,14 @@ class AsyncLakeSource(AsyncSource):
     """A video of a lake.
 
     Args:
-        bss_url: the storage service of the lake.
-        remote: its catalog.
-        data: the folder of an embedded lake, else None.
-        storage: where an embedded lake keeps its bytes, if not there.
+        where: which lake, as ``lake_key`` has it.
         object_id: of the video.
         lake: the client to use, if there is one already.
     """
 
-    def __init__(
-        self,
-        bss_url: str,
-        remote: str,
-        data: str | None,
-        storage: str | None,
-        object_id: str,
-        lake: AsyncLake | None = None,
-    ) -> None:
-        super().__init__(("lake", bss_url, remote, data, storage, object_id))
-        self._lake = lake or lake_of(bss_url, remote, data, storage)
+    def __init__(self, where: LakeKey, object_id: str, lake: AsyncLake | None = None) -> None:
+        super().__init__(("lake", where, object_id))
+        self._lake = lake or lake_of(where)
         self._object_id = object_id
         self._chunks = AsyncChunks(self._lake, VIDEO, object_id, self.uri)
         self._init: bytes | None = None
@@ -126,7 +106,7 @@ class AsyncLakeSource(AsyncSource):
     @classmethod
     def of(cls, lake: AsyncLake, object_id: str) -> Self:
         """The source of a video in this lake."""
-        source: Self = cls.shared(cls(*lake_key(lake), object_id, lake))
+        source: Self = cls.shared(cls(lake_key(lake), object_id, lake))
         return source
 
     @property
@@ -162,7 +142,7 @@ class AsyncLakeSource(AsyncSource):
         return meta
 
     async def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return await download_asset(AsyncAsset(self._lake, VIDEO, self._object_id), to, progress)
+        return await download_original(self._lake, VIDEO, self._object_id, None, to, progress)
 
     def sound(self) -> AsyncSoundSource:
         return AsyncLakeSound.of(self._lake, VIDEO, self._object_id)

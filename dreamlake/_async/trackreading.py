@@ -18,7 +18,7 @@ from dreamlake.core.cues import chunk_head, parse_chunk
 from dreamlake.core.kinds import Kind
 from dreamlake.core.tracks import TrackFormat
 from dreamlake.core.windows import chunks_between, counts
-from dreamlake.core.wire import TrackMeta
+from dreamlake.core.wireassets import TrackMeta
 from dreamlake.errors import MediaError
 
 __all__ = ["AsyncTrackReader", "Entry"]

@@ -16,21 +16,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dreamlake._async._runtime import offload, open_file, sleep
 from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import AsyncLocalFile
 from dreamlake._async.trackbuffer import Sent
+from dreamlake._async.uploader import AsyncUploader
 from dreamlake.core.kinds import Kind
 from dreamlake.core.prefix import Place
 from dreamlake.core.targets import Space
 from dreamlake.core.uploads import UploadOptions
-from dreamlake.core.wire import NewVersion, TrackMeta
+from dreamlake.core.wireassets import TrackMeta
+from dreamlake.core.wireuploads import NewVersion
 from dreamlake.errors import IntegrityError, LakeError, NotFoundError, ServerError, UsageError
-
-if TYPE_CHECKING:
-    from dreamlake._async.upload import AsyncUploader
 
 __all__ = ["AsyncAppend", "Base"]
 
@@ -153,8 +151,6 @@ class AsyncAppend:
                 raise
             if known >= len(lines):
                 return base.object_id
-        from dreamlake._async.upload import AsyncUploader  # which makes tracks itself
-
         await offload(partial(_append, path, [*lines[known:], *([self._padding] if self._padding else [])]))
         uploader = AsyncUploader(UploadOptions())
         space = Space(None, None) if self.place is None else self.place.space

@@ -11,15 +11,16 @@ from contextlib import aclosing
 from functools import partial
 
 from dreamlake._async._runtime import Shared, Slots, map_unordered
+from dreamlake._async.connection import AsyncBody
 from dreamlake._async.journal import AsyncJournal
-from dreamlake._async.lake import AsyncBody, AsyncLake
+from dreamlake._async.lake import AsyncLake
 from dreamlake._async.localfile import AsyncLocalFile, Report
 from dreamlake.config import home
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import Kind, content_type
 from dreamlake.core.parts import CompletedPart, Part, UploadState, checksum_headers, plan_parts
 from dreamlake.core.retry import RETRYABLE
-from dreamlake.core.wire import CompleteUpload, InitUpload, SignParts, UploadStarted
+from dreamlake.core.wireuploads import CompleteUpload, InitUpload, SignParts, UploadStarted
 from dreamlake.errors import (
     AccessError,
     FileChangedError,

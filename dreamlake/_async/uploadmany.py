@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from dreamlake._async._runtime import map_unordered, offload, sleep
+from dreamlake._async.kinds import asset_of
 from dreamlake._async.localfile import AsyncLocalFile, Report
 from dreamlake._async.manifest import Entry
 from dreamlake._async.transfer import AsyncTransfer
-from dreamlake._async.upload import AsyncUploader
+from dreamlake._async.uploader import AsyncUploader
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import Kind, kind_named, kind_of
 from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import resolve_place
 from dreamlake.core.targets import asset_name, check_name
 from dreamlake.core.uploads import Found, UploadOptions, UploadReport, UploadResult
-from dreamlake.core.wire import AssetCreated, FinishUpload, Registered, UploadStarted
+from dreamlake.core.wirecatalog import AssetCreated
+from dreamlake.core.wireuploads import FinishUpload, Registered, UploadStarted
 from dreamlake.errors import DreamlakeError, LakeUnreachableError, ProcessingError, UploadPausedError, UsageError
 from dreamlake.progress import Progress, many_progress
 
@@ -335,7 +337,7 @@ class _Many:
         return lambda event: self._report(UploadEvent(event.stage, event.done, event.total, path))
 
     def _done(self, job: _Job, object_id: str, *, known: bool) -> None:
-        asset = self._uploader.asset(job.kind, object_id)
+        asset = asset_of(self._uploader.lake, job.kind, object_id)
         self._ids[job.number] = object_id
         self.results[job.number] = Result(job.path, job.name, job.kind, asset, known=known)
         self._report(UploadEvent("upload", job.size, job.size, str(job.path)))

@@ -17,7 +17,8 @@ from weakref import WeakSet
 
 from msgspec import UNSET
 
-from dreamlake._async._runtime import Background, Lock, async_property, demand, map_unordered, offload
+from dreamlake._async._runtime import Lock, async_property, demand, map_unordered, offload
+from dreamlake._async._workers import Background
 from dreamlake._async.searchresult import AsyncSearchResult, columns_of, condition_of
 from dreamlake._async.vectorlake import AsyncVectorLake
 from dreamlake._async.video import AsyncVideo

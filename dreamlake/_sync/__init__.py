@@ -1,15 +1,14 @@
 # Generated from dreamlake/_async/__init__.py by scripts/unasync.py. Edit that file, then run it.
 """The SDK. ``dreamlake._sync`` is the source, ``dreamlake._sync`` is generated from it."""
 
-from dreamlake._sync.api import close, load, load_video
+from dreamlake._sync.api import close, download, load, load_video
 from dreamlake._sync.asset import Asset
 from dreamlake._sync.audio import Audio
 from dreamlake._sync.catalog import delete, find, ls, move
 from dreamlake._sync.client import Client
-from dreamlake._sync.download import download
 from dreamlake._sync.image import Image
 from dreamlake._sync.searchresult import SearchResult
-from dreamlake._sync.track import LabelTrack, TextTrack, label_track, text_track
+from dreamlake._sync.trackkinds import LabelTrack, TextTrack, label_track, text_track
 from dreamlake._sync.upload import upload
 from dreamlake._sync.uploadmany import upload_many
 from dreamlake._sync.vectors import VectorIndex, vec_index, vec_indexes

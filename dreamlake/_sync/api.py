@@ -1,5 +1,5 @@
 # Generated from dreamlake/_async/api.py by scripts/unasync.py. Edit that file, then run it.
-"""The functions that users call first: ``load_video`` and ``load``."""
+"""The functions that users call first: ``load_video``, ``load`` and ``download``."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from typing import Any
 
 from dreamlake._sync._runtime import close_clients, offload
 from dreamlake._sync.asset import locate, meant_in_lake
-from dreamlake._sync.audio import Audio
-from dreamlake._sync.image import Image
+from dreamlake._sync.kinds import asset_of
 from dreamlake._sync.lake import Lake
-from dreamlake._sync.sound import LakeSound
 from dreamlake._sync.sources import FileSource, LakeSource, Source
-from dreamlake._sync.track import load_track
+from dreamlake._sync.trackkinds import load_track
 from dreamlake._sync.vectors import flush_all
 from dreamlake._sync.video import Video
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.ids import is_object_id, resource_id
-from dreamlake.core.kinds import AUDIO, IMAGE, VIDEO
+from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, VIDEO
 from dreamlake.core.targets import AssetUri, FileUri, parse_source
 from dreamlake.errors import InvalidIdError
 from dreamlake.media.remote import close_connections
+from dreamlake.progress import Progress
 
-__all__ = ["close", "load", "load_video"]
+__all__ = ["close", "download", "load", "load_video"]
 
 
 def load_video(source: str | os.PathLike[str]) -> Video:
@@ -105,13 +104,35 @@ def load(source: str) -> Any:
     if meant_in_lake(source) is None and isinstance(parse_source(source), FileUri):
         return load_video(source)
     asset = locate(source)
-    if asset.kind_info is VIDEO:
-        return Video(LakeSource.of(asset.lake, asset.object_id)).load()
-    if asset.kind_info is AUDIO:
-        return Audio(LakeSound.of(asset.lake, AUDIO, asset.object_id)).load()
-    if asset.kind_info is IMAGE:
-        return Image(asset.lake, asset.object_id, asset.filename).load()
-    return load_track(source)
+    if asset.kind_info in (LABEL_TRACK, TEXT_TRACK):
+        return load_track(source)
+    return asset_of(asset.lake, asset.kind_info, asset.object_id, asset.filename).load()
+
+
+def download(source: str, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
+    """Fetch the original bytes of an asset into a file. Run again after any failure: it goes on where it ended.
+
+    Args:
+        source: a resource id, a ``bss://`` URI, or ``namespace@space:episode//path`` (the newest asset at that path);
+            inside a Prefix also a path below it.
+        to: the file, or a folder for a file of the asset's own name; None for the current folder. The file is there
+            when all of it is, and replaces one that was there.
+        progress: as of ``upload``.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: text that names no asset.
+        NotFoundError: there is no such asset.
+        IntegrityError: the bytes that came are not those that were uploaded.
+        LakeUnreachableError: no lake answers; what came is kept beside the file.
+
+    Example:
+        >>> dl.download("alice@robotics//camera/front/run01.mp4", "./videos/")
+    """
+    asset = locate(source)
+    return asset.download(to, progress=progress)
 
 
 def close() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamlake._sync._runtime import offload, sleep
+from dreamlake._sync.download import download_original
 from dreamlake._sync.lake import Lake
 from dreamlake.config import current_lake, lake_at
 from dreamlake.core.events import UploadEvent
@@ -72,9 +73,7 @@ class Asset:
         Returns:
             The path of the file.
         """
-        from dreamlake._sync.download import download_asset
-
-        return download_asset(self, to, progress)
+        return download_original(self.lake, self.kind_info, self.object_id, self.filename, to, progress)
 
     def __repr__(self) -> str:
         return f"<{self.kind_info.name} {self.id} {self.uri!r}>"

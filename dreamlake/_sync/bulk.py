@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from dreamlake._sync._runtime import Event, Lock, crew, offload, take
+from dreamlake._sync._runtime import Event, Lock, offload, take
+from dreamlake._sync._workers import crew
 from dreamlake._sync.engine import BACKOFF, Engine, passes, rollout_of
 from dreamlake._sync.gate import Gate
 from dreamlake._sync.lakesink import LakeWriter

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dreamlake._sync._runtime import offload
-from dreamlake._sync.upload import Uploader
+from dreamlake._sync.uploader import Uploader
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.prefix import resolve_place

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from dreamlake._sync._runtime import Shared, offload
@@ -22,11 +22,14 @@ from dreamlake._sync.lake import Lake
 from dreamlake.config import LakeAddress
 from dreamlake.core.kinds import Kind
 from dreamlake.core.playlist import Playlist, parse_playlist
-from dreamlake.core.wire import StreamedMeta
+from dreamlake.core.wireassets import StreamedMeta
 from dreamlake.errors import AccessError, IntegrityError, UsageError
 from dreamlake.progress import Progress
 
-__all__ = ["Chunks", "Segments", "lake_key", "lake_of"]
+__all__ = ["Chunks", "LakeKey", "Segments", "lake_key", "lake_of", "matches"]
+
+# URLs of the storage service and the catalog; of an embedded lake its folder, and where its bytes are if not there.
+LakeKey: TypeAlias = tuple[str, str, str | None, str | None]
 
 log = logging.getLogger("dreamlake")
 
@@ -53,6 +56,24 @@ class Segments(ABC):
     @abstractmethod
     def uri(self) -> str:
         """The URI of the recording."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> Any:
+        """What the index says in short."""
+
+    @abstractmethod
+    def loaded(self) -> Any:
+        """The index of a loaded recording."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole recording, as it is stored."""
+        return int(self.loaded().segment_size.sum())
+
+    @property
+    def _file_version(self) -> Hashable:
+        return None
 
     @abstractmethod
     def load(self) -> None:
@@ -146,12 +167,12 @@ class Chunks:
         remote = address.data is None or address.storage is not None  # else it is on this disk already
         if remote:
             kept = offload(lambda: diskcache.chunks().get(digest))
-            if kept is not None and offload(partial(_matches, kept, digest)):
+            if kept is not None and offload(partial(matches, kept, digest)):
                 return kept
         what = f"{self._uri}: {'the initialisation section' if number is None else f'segment {number}'}"
         for last in (False, True):
             data = self._fetch(number)
-            if offload(partial(_matches, data, digest)):
+            if offload(partial(matches, data, digest)):
                 break
             if last:
                 raise IntegrityError(f"{what} does not match its hash")
@@ -184,23 +205,25 @@ class Chunks:
         return playlist
 
 
-def lake_key(lake: Lake) -> tuple[str, str, str | None, str | None]:
+def lake_key(lake: Lake) -> LakeKey:
     """What ``lake_of`` needs to make the same client in another process: nothing secret."""
     address = lake.address
     return address.bss_url, address.remote, str(address.data) if address.data else None, address.storage
 
 
-def lake_of(bss_url: str, remote: str, data: str | None, storage: str | None) -> Lake:
+def lake_of(key: LakeKey) -> Lake:
     """The client of a lake, with this process's key: keys do not travel in pickles."""
     from dreamlake.config import lake_at
 
+    bss_url, remote, data, storage = key
     address = LakeAddress(bss_url, remote, Path(data) if data else None, storage=storage)
     configured = lake_at(address.host)
     same = (configured.bss_url, configured.data, configured.storage) == (address.bss_url, address.data, address.storage)
     return Lake(configured if same else address)
 
 
-def _matches(data: bytes, digest: str) -> bool:
+def matches(data: bytes, digest: str) -> bool:
+    """Whether bytes have this SHA-256, in hex."""
     return sha256(data).hexdigest() == digest
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from dreamlake._sync._runtime import gather, offload
-from dreamlake._sync.asset import Asset, ready
-from dreamlake._sync.download import download_asset
+from dreamlake._sync.asset import ready
+from dreamlake._sync.download import download_original
 from dreamlake._sync.lake import Lake
-from dreamlake._sync.segments import Chunks, Segments, lake_key, lake_of
+from dreamlake._sync.segments import Chunks, LakeKey, Segments, lake_key, lake_of
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO, Kind, kind_named
 from dreamlake.core.sampleindex import SampleIndex
@@ -67,15 +67,6 @@ class SoundSource(Segments):
         header = self.loaded().header
         return SoundFacts(header.sample_rate, header.channels, header.codec, header.samples, self._file_version)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all the sound, as it is stored."""
-        return int(self.loaded().segment_size.sum())
-
-    @property
-    def _file_version(self) -> Hashable:
-        return None
-
     def _version(self, number: int) -> Hashable:
         return "sound", bytes(self.loaded().segment_sha256[number])
 
@@ -97,27 +88,15 @@ class LakeSound(SoundSource):
     """A recording of a lake, or the sound of a video there.
 
     Args:
-        bss_url: the storage service of the lake.
-        remote: its catalog.
-        data: the folder of an embedded lake, else None.
-        storage: where an embedded lake keeps its bytes, if not there.
+        where: which lake, as ``lake_key`` has it.
         kind: the name of the asset's kind: ``audio`` or ``video``.
         object_id: of the asset.
         lake: the client to use, if there is one already.
     """
 
-    def __init__(
-        self,
-        bss_url: str,
-        remote: str,
-        data: str | None,
-        storage: str | None,
-        kind: str,
-        object_id: str,
-        lake: Lake | None = None,
-    ) -> None:
-        super().__init__(("sound", bss_url, remote, data, storage, kind, object_id))
-        self._lake = lake or lake_of(bss_url, remote, data, storage)
+    def __init__(self, where: LakeKey, kind: str, object_id: str, lake: Lake | None = None) -> None:
+        super().__init__(("sound", where, kind, object_id))
+        self._lake = lake or lake_of(where)
         self._kind, self._object_id = kind_named(kind), object_id
         # The sound of a video is its second stream, beside the one with the pictures.
         self._stream = 1 if self._kind == VIDEO else 0
@@ -126,7 +105,7 @@ class LakeSound(SoundSource):
     @classmethod
     def of(cls, lake: Lake, kind: Kind, object_id: str) -> Self:
         """The source of a recording, or of a video's sound, in this lake."""
-        source: Self = cls.shared(cls(*lake_key(lake), kind.name, object_id, lake))
+        source: Self = cls.shared(cls(lake_key(lake), kind.name, object_id, lake))
         return source
 
     @property
@@ -166,7 +145,7 @@ class LakeSound(SoundSource):
         return self._lake.asset(self._kind, self._object_id)
 
     def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return download_asset(Asset(self._lake, self._kind, self._object_id), to, progress)
+        return download_original(self._lake, self._kind, self._object_id, None, to, progress)
 
     def _chunk(self, number: int, digest: str) -> bytes:
         return self._chunks.get(number, digest)

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from dreamlake._sync._runtime import gather, offload
-from dreamlake._sync.asset import Asset, ready
-from dreamlake._sync.download import download_asset
+from dreamlake._sync.asset import ready
+from dreamlake._sync.download import download_original
 from dreamlake._sync.lake import Lake
-from dreamlake._sync.segments import Chunks, Segments, lake_key, lake_of
+from dreamlake._sync.segments import Chunks, LakeKey, Segments, lake_key, lake_of
 from dreamlake._sync.sound import FileSound, LakeSound, SoundSource
 from dreamlake.core.frameindex import FrameIndex
 from dreamlake.core.ids import resource_id
 from dreamlake.core.kinds import VIDEO
 from dreamlake.core.targets import bss_uri
-from dreamlake.core.wire import VideoMeta
+from dreamlake.core.wireassets import VideoMeta
 from dreamlake.errors import NotFoundError, UsageError
 from dreamlake.media.remote import media_file
 from dreamlake.progress import Progress
@@ -70,11 +70,6 @@ class Source(Segments):
         """The source of the video's own sound."""
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the whole video, as it is stored."""
-        return int(self.loaded().segment_size.sum())
-
-    @property
     def index(self) -> FrameIndex | None:
         """The frame index; None before ``load``."""
         return self._index
@@ -85,10 +80,6 @@ class Source(Segments):
         index = self.loaded()
         width, height = index.display_size
         return Facts(index.fps, width, height, len(index), index.timeline.end, self._file_version)
-
-    @property
-    def _file_version(self) -> Hashable:
-        return None
 
     def loaded(self) -> FrameIndex:
         """The frame index of a loaded video."""
@@ -101,25 +92,14 @@ class LakeSource(Source):
     """A video of a lake.
 
     Args:
-        bss_url: the storage service of the lake.
-        remote: its catalog.
-        data: the folder of an embedded lake, else None.
-        storage: where an embedded lake keeps its bytes, if not there.
+        where: which lake, as ``lake_key`` has it.
         object_id: of the video.
         lake: the client to use, if there is one already.
     """
 
-    def __init__(
-        self,
-        bss_url: str,
-        remote: str,
-        data: str | None,
-        storage: str | None,
-        object_id: str,
-        lake: Lake | None = None,
-    ) -> None:
-        super().__init__(("lake", bss_url, remote, data, storage, object_id))
-        self._lake = lake or lake_of(bss_url, remote, data, storage)
+    def __init__(self, where: LakeKey, object_id: str, lake: Lake | None = None) -> None:
+        super().__init__(("lake", where, object_id))
+        self._lake = lake or lake_of(where)
         self._object_id = object_id
         self._chunks = Chunks(self._lake, VIDEO, object_id, self.uri)
         self._init: bytes | None = None
@@ -127,7 +107,7 @@ class LakeSource(Source):
     @classmethod
     def of(cls, lake: Lake, object_id: str) -> Self:
         """The source of a video in this lake."""
-        source: Self = cls.shared(cls(*lake_key(lake), object_id, lake))
+        source: Self = cls.shared(cls(lake_key(lake), object_id, lake))
         return source
 
     @property
@@ -163,7 +143,7 @@ class LakeSource(Source):
         return meta
 
     def download(self, to: str | os.PathLike[str] | None, progress: Progress) -> Path:
-        return download_asset(Asset(self._lake, VIDEO, self._object_id), to, progress)
+        return download_original(self._lake, VIDEO, self._object_id, None, to, progress)
 
     def sound(self) -> SoundSource:
         return LakeSound.of(self._lake, VIDEO, self._object_id)

@@ -1,9 +1,8 @@
 # Generated from dreamlake/_async/track.py by scripts/unasync.py. Edit that file, then run it.
-"""Text tracks and label tracks: what was said and seen, when (seed 1, "TextTrack"; seed 3)."""
+"""Tracks: what was said and seen, when, to read and to add to (seed 1, "TextTrack"; seed 3)."""
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import weakref
@@ -12,23 +11,21 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
 import numpy as np
 
 from dreamlake._sync._runtime import Lock, demand, offload
-from dreamlake._sync.asset import Asset, is_lake_path, locate
+from dreamlake._sync.asset import Asset
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.trackbuffer import TrackBuffer
 from dreamlake._sync.trackreading import Entry, TrackReader
 from dreamlake._sync.trackwriting import Append
 from dreamlake._sync.video import Video
-from dreamlake.config import current_lake
 from dreamlake.core.cues import srt_text, vtt_text
-from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK, Kind
-from dreamlake.core.prefix import Place, in_prefix, resolve_asset, resolve_place
-from dreamlake.core.targets import DEFAULT_SPACE, Space, check_name, is_target
+from dreamlake.core.kinds import Kind
+from dreamlake.core.prefix import Place
 from dreamlake.core.trackentry import make_entry
 from dreamlake.core.windows import overlaps
 from dreamlake.errors import MissingExtraError, UsageError
@@ -38,11 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-T = TypeVar("T", bound="Track")
-
-__all__ = ["LabelTrack", "TextTrack", "Track", "label_track", "load_track", "text_track", "track_of"]
-
-log = logging.getLogger("dreamlake")
+__all__ = ["Track"]
 
 
 class _State:
@@ -381,166 +374,6 @@ class Track(Asset):
     def _check_flushed(self, what: str) -> None:
         if not self.object_id:
             raise UsageError(f"{self!r} was never flushed: there is nothing {what}")
-
-
-class TextTrack(Track):
-    """Captions, transcripts, descriptions: texts in time. ``text_track`` makes one, and ``load`` finds it again."""
-
-    KIND = TEXT_TRACK
-
-    __slots__ = ()
-
-    def add(
-        self,
-        text: str,
-        *,
-        source: Video | None = None,
-        st: float | None = None,
-        et: float | None = None,
-        sf: int | None = None,
-        ef: int | None = None,
-    ) -> None:
-        """Add a text. It is buffered until ``flush``.
-
-        Args:
-            text: what is said.
-            source: the clip it is said of, from which times and frames follow.
-            st: else when it begins, seconds.
-            et: when it ends.
-            sf: its first frame.
-            ef: its last frame.
-
-        Raises:
-            UsageError: no text, or no times.
-
-        Example:
-            >>> track.add("A robot arm reaches for a cup", source=video[10.0:20.0])
-            >>> track.add("Gripper closes", st=20.0, et=22.0, sf=600, ef=660)
-        """
-        if not isinstance(text, str):
-            raise UsageError(f"a text is wanted, and not {text!r}")
-        self._add({"text": text}, source, {"st": st, "et": et, "sf": sf, "ef": ef})
-
-
-class LabelTrack(Track):
-    """Detections, annotations, states: labels in time, with any fields."""
-
-    KIND = LABEL_TRACK
-
-    __slots__ = ()
-
-    def add(
-        self,
-        *,
-        source: Video | None = None,
-        st: float | None = None,
-        et: float | None = None,
-        sf: int | None = None,
-        ef: int | None = None,
-        **fields: Any,
-    ) -> None:
-        """Add a label. It is buffered until ``flush``.
-
-        Args:
-            source: the clip it is on, from which times and frames follow.
-            st: else when it begins, seconds.
-            et: when it ends.
-            sf: its first frame.
-            ef: its last frame.
-            fields: what there is to say: numbers, texts, lists, dictionaries, arrays.
-
-        Raises:
-            UsageError: no times, or a field that JSON cannot say.
-
-        Example:
-            >>> track.add(source=video[10.0:20.0], label="cup", bbox=[100, 50, 200, 150])
-        """
-        self._add(fields, source, {"st": st, "et": et, "sf": sf, "ef": ef})
-
-
-def text_track(
-    prefix: str | None = None, *, path: str | None = None, space: str | None = None, episode: str | None = None
-) -> TextTrack:
-    """The text track at a path, to read and to add to; one that is not there yet is made by its first flush.
-
-    Args:
-        prefix: its path, below the Prefix in force unless it is absolute.
-        path: the rest of its path, below that.
-        space: ``space@namespace``, or a space of your own namespace.
-        episode: ``namespace@space:episode``, or the name of an episode.
-
-    Raises:
-        UsageError: no path, or one at which there is something else.
-        LakeUnreachableError: no lake answers.
-
-    Example:
-        >>> track = dl.text_track(prefix="/2026/04/run-042/captions/llava", space="robotics@alice")
-        >>> track.add("A robot arm reaches for a cup", source=video[10.0:20.0])
-        >>> track.flush()
-    """
-    return _at(TextTrack, resolve_place(space=space, prefix=prefix, path=path, episode=episode))
-
-
-def label_track(
-    prefix: str | None = None, *, path: str | None = None, space: str | None = None, episode: str | None = None
-) -> LabelTrack:
-    """The label track at a path, as ``text_track``.
-
-    Args:
-        prefix: as of ``text_track``.
-        path: as of ``text_track``.
-        space: as of ``text_track``.
-        episode: as of ``text_track``.
-
-    Example:
-        >>> track = dl.label_track(prefix="/2026/04/run-042/detections")
-        >>> track.add(source=clip, label="cup", confidence=0.9, bbox=[100, 50, 200, 150])
-        >>> track.flush()
-    """
-    return _at(LabelTrack, resolve_place(space=space, prefix=prefix, path=path, episode=episode))
-
-
-def _at(kind: type[T], place: Place) -> T:
-    if place.folder == "/":
-        raise UsageError("a track needs a path: say prefix= or path=")
-    lake = Lake(current_lake())
-    namespace = place.space.namespace or lake.me().namespace
-    space = Space(namespace, place.space.space or DEFAULT_SPACE, place.space.episode)
-    track = kind(lake, None, Place(space, check_name(place.folder)))
-    base = track._append().newest()
-    if base is not None:
-        track.object_id = base.object_id
-        track.load()
-    left = offload(track._buffer().leftovers)
-    if count := sum(len(one.lines) for one in left):
-        log.warning("%r: %d entries of an earlier process were never flushed; track.recover() takes them", track, count)
-    return track
-
-
-def load_track(source: str) -> Track:
-    """Load the track that a resource id, a URI or a path names.
-
-    Args:
-        source: as of ``locate``.
-
-    Raises:
-        NotFoundError: there is no such track.
-        ProcessingError: the lake could not process it.
-    """
-    asset = locate(source)
-    track = track_of(asset.lake, asset.kind_info, asset.object_id, asset.filename)
-    if is_target(source) or (in_prefix() and is_lake_path(source)):
-        place = resolve_asset(source)
-        namespace = place.space.namespace or asset.lake.me().namespace
-        space = Space(namespace, place.space.space or DEFAULT_SPACE, place.space.episode)
-        track._state = _State(Place(space, place.folder))
-    return track.load()
-
-
-def track_of(lake: Lake, kind: Kind, object_id: str, filename: str | None = None) -> Track:
-    """The track with an id, not loaded yet."""
-    made = TextTrack if kind == TEXT_TRACK else LabelTrack
-    return made(lake, object_id, filename=filename)
 
 
 def _restore(kind: type[Track], uri: str, place: Place | None, start: float, stop: float) -> Track:

@@ -17,21 +17,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dreamlake._sync._runtime import offload, open_file, sleep
 from dreamlake._sync.lake import Lake
 from dreamlake._sync.localfile import LocalFile
 from dreamlake._sync.trackbuffer import Sent
+from dreamlake._sync.uploader import Uploader
 from dreamlake.core.kinds import Kind
 from dreamlake.core.prefix import Place
 from dreamlake.core.targets import Space
 from dreamlake.core.uploads import UploadOptions
-from dreamlake.core.wire import NewVersion, TrackMeta
+from dreamlake.core.wireassets import TrackMeta
+from dreamlake.core.wireuploads import NewVersion
 from dreamlake.errors import IntegrityError, LakeError, NotFoundError, ServerError, UsageError
-
-if TYPE_CHECKING:
-    from dreamlake._sync.upload import Uploader
 
 __all__ = ["Append", "Base"]
 
@@ -154,8 +152,6 @@ class Append:
                 raise
             if known >= len(lines):
                 return base.object_id
-        from dreamlake._sync.upload import Uploader  # which makes tracks itself
-
         offload(partial(_append, path, [*lines[known:], *([self._padding] if self._padding else [])]))
         uploader = Uploader(UploadOptions())
         space = Space(None, None) if self.place is None else self.place.space

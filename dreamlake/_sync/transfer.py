@@ -12,15 +12,16 @@ from contextlib import closing
 from functools import partial
 
 from dreamlake._sync._runtime import Shared, Slots, map_unordered
+from dreamlake._sync.connection import Body
 from dreamlake._sync.journal import Journal
-from dreamlake._sync.lake import Body, Lake
+from dreamlake._sync.lake import Lake
 from dreamlake._sync.localfile import LocalFile, Report
 from dreamlake.config import home
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import Kind, content_type
 from dreamlake.core.parts import CompletedPart, Part, UploadState, checksum_headers, plan_parts
 from dreamlake.core.retry import RETRYABLE
-from dreamlake.core.wire import CompleteUpload, InitUpload, SignParts, UploadStarted
+from dreamlake.core.wireuploads import CompleteUpload, InitUpload, SignParts, UploadStarted
 from dreamlake.errors import (
     AccessError,
     FileChangedError,

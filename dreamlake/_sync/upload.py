@@ -1,38 +1,22 @@
 # Generated from dreamlake/_async/upload.py by scripts/unasync.py. Edit that file, then run it.
-"""Upload: from a local file to an asset of the lake, in the nine steps of seed 4."""
+"""Upload: from a local file to an asset of the lake."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dreamlake._sync._runtime import Slots, gather, offload
 from dreamlake._sync.asset import ready
-from dreamlake._sync.audio import Audio
-from dreamlake._sync.image import Image
-from dreamlake._sync.lake import Lake
-from dreamlake._sync.localfile import LocalFile, Report, changed, check_file, identity
-from dreamlake._sync.manifest import Entry, Manifest
-from dreamlake._sync.sound import LakeSound
-from dreamlake._sync.sources import LakeSource
-from dreamlake._sync.track import Track, track_of
-from dreamlake._sync.transfer import Transfer
-from dreamlake._sync.video import Video
-from dreamlake.config import current_lake
-from dreamlake.core.events import UploadEvent
-from dreamlake.core.kinds import AUDIO, IMAGE, LABEL_TRACK, TEXT_TRACK, VIDEO, Kind, kind_named, kind_of
-from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
-from dreamlake.core.prefix import Place, resolve_place
-from dreamlake.core.targets import DEFAULT_SPACE, asset_name
+from dreamlake._sync.kinds import asset_of
+from dreamlake._sync.uploader import Uploader
+from dreamlake.core.parts import CONCURRENCY, PUT_SECONDS
+from dreamlake.core.prefix import resolve_place
+from dreamlake.core.targets import asset_name
 from dreamlake.core.uploads import UploadOptions
-from dreamlake.core.wire import RegisterAsset
-from dreamlake.errors import DreamlakeError, SourceError
 from dreamlake.progress import Progress, upload_progress
 
-__all__ = ["Sent", "Uploader", "upload"]
+__all__ = ["upload"]
 
 
 def upload(
@@ -89,179 +73,7 @@ def upload(
     uploader.open(place)
     with upload_progress(progress, source.name) as report:
         sent = uploader.send(source, found, asset_name(place.folder, source.name), report)
-        asset = uploader.asset(found, sent.object_id)
+        asset = asset_of(uploader.lake, found, sent.object_id)
         if wait:
             ready(uploader.lake, found, sent.object_id, report)
     return asset.load() if wait else asset
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A file that is in the lake.
-
-    Attributes:
-        object_id: of the asset.
-        known: whether the lake had the same bytes under the same name already.
-    """
-
-    object_id: str
-    known: bool
-
-
-class Uploader:
-    """Uploads files into one space of the lake in use.
-
-    Args:
-        options: how parts are sent.
-    """
-
-    def __init__(self, options: UploadOptions) -> None:
-        self.lake = Lake(current_lake())
-        self.namespace = ""
-        self.project = ""
-        self.episode: str | None = None
-        self.manifest = Manifest("")
-        self._options = options
-        self._slots = Slots(options.concurrency)
-
-    @property
-    def concurrency(self) -> int:
-        """How many parts may be under way at once."""
-        return self._slots.count
-
-    def check(self, path: Path, kind: str | None) -> Kind:
-        """The kind of a file that exists.
-
-        Args:
-            path: of the file.
-            kind: as the caller says; None for what the extension says.
-
-        Raises:
-            SourceError: there is none, or of no kind that can be taken.
-        """
-        check_file(path)
-        return kind_of(path.name, None if kind is None else kind_named(kind))
-
-    def checked_as(self, kind: Kind) -> str:
-        """What a file of a kind is taken for in the manifest: one that was allowed bad lines has not passed without."""
-        return f"{kind.name}, bad lines skipped" if self._skips(kind) else kind.name
-
-    def _skips(self, kind: Kind) -> bool:
-        return self._options.skip_bad_lines and kind in (LABEL_TRACK, TEXT_TRACK)
-
-    def open(self, place: Place) -> None:
-        """Find out which space a place is in."""
-        self.namespace = place.space.namespace or self.lake.me().namespace
-        self.project = place.space.space or DEFAULT_SPACE
-        self.episode = place.space.episode
-        self.manifest = Manifest(f"{self.lake.address} {self.namespace}/{self.project}/{self.episode or ''}")
-
-    def read(self, path: Path, kind: Kind, report: Report) -> LocalFile:
-        """Hash a file, and make sure that it holds what it should: step 1.
-
-        Raises:
-            SourceError: it does not.
-        """
-        size = self._options.part_size
-        if self.manifest.was_checked(path, self.checked_as(kind)):
-            return LocalFile.read(path, size, report, known=True)
-        before = check_file(path)
-        failure: list[DreamlakeError] = []
-
-        def check() -> None:
-            try:
-                _check_content(path, kind, before, skip_bad_lines=self._skips(kind))
-            except DreamlakeError as error:
-                failure.append(error)
-                raise
-
-        def watched(event: UploadEvent) -> None:
-            if failure:  # nobody waits for the hash of a file that cannot be taken
-                raise failure[0]
-            report(event)
-
-        if before.st_size <= PART_SIZE:
-            check()
-            return LocalFile.read(path, size, report)
-        local: list[LocalFile] = []
-
-        def hash_it() -> None:
-            local.append(LocalFile.read(path, size, watched))
-
-        gather(check, hash_it)
-        return local[0]
-
-    def transfer(self, local: LocalFile, kind: Kind, report: Report) -> Transfer:
-        """What brings its bytes into the pool: steps 2 to 6."""
-        timeout = self._options.timeout
-        return Transfer(self.lake, kind, local, self.namespace, self.project, self._slots, timeout, report)
-
-    def registration(self, local: LocalFile, name: str, staged: str) -> RegisterAsset:
-        """What step 7 says: its place in the pool becomes an asset."""
-        return RegisterAsset(
-            name=name,
-            owner=self.namespace,
-            project=self.project,
-            staging_hash=staged,
-            episode_id=self.episode,
-            file_size=local.size,
-            skip_bad_lines=self._options.skip_bad_lines,
-        )
-
-    def naming(self, local: LocalFile, kind: Kind, name: str, object_id: str) -> dict[str, Any]:
-        """What step 8 says: the asset gets its name in the catalog."""
-        asset = {
-            "namespace": self.namespace, "space": self.project, "name": name, kind.bss_field: object_id,
-            "hash": local.hash, "size": local.size,
-        }  # fmt: skip
-        return asset if self.episode is None else {**asset, "episodeName": self.episode}
-
-    def send(self, path: Path, kind: Kind, name: str, report: Report) -> Sent:
-        """Bring a file into the lake, register it and start its processing: steps 1 to 9.
-
-        Args:
-            path: of a file that was checked.
-            kind: of the file.
-            name: of the asset.
-            report: told how far it is.
-
-        Returns:
-            What it has become.
-        """
-        local = self.read(path, kind, report)
-        staged = self.transfer(local, kind, report).run()
-        registered, known = self.lake.register(kind, self.registration(local, name, staged))
-        created = self.lake.create_asset(kind, self.naming(local, kind, name, registered.id))
-        if created.lambda_url is not None and registered.status != "ready":
-            self.lake.trigger(created.lambda_url)
-        self.manifest.note([Entry(path, name, self.checked_as(kind), registered.id, local.stat)])
-        return Sent(registered.id, known)
-
-    def asset(self, kind: Kind, object_id: str) -> Video | Audio | Image | Track:
-        """The asset as its users see it."""
-        if kind is VIDEO:
-            return Video(LakeSource.of(self.lake, object_id))
-        if kind is AUDIO:
-            return Audio(LakeSound.of(self.lake, AUDIO, object_id))
-        if kind is IMAGE:
-            return Image(self.lake, object_id)
-        return track_of(self.lake, kind, object_id)
-
-
-def _check_content(path: Path, kind: Kind, before: os.stat_result, *, skip_bad_lines: bool) -> None:
-    from dreamlake.media.check import check_content
-
-    try:
-        options = {"skip_bad_lines": True} if skip_bad_lines else {}
-        offload(partial(check_content, path, kind, **options))
-    except SourceError:
-        if not offload(partial(_is_as_it_was, path, before)):
-            raise changed(path, "changed") from None  # which is why it could not be read
-        raise
-
-
-def _is_as_it_was(path: Path, stat: os.stat_result) -> bool:
-    try:
-        return identity(path.stat()) == identity(stat)
-    except OSError:
-        return False

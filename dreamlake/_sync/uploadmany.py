@@ -16,17 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from dreamlake._sync._runtime import map_unordered, offload, sleep
+from dreamlake._sync.kinds import asset_of
 from dreamlake._sync.localfile import LocalFile, Report
 from dreamlake._sync.manifest import Entry
 from dreamlake._sync.transfer import Transfer
-from dreamlake._sync.upload import Uploader
+from dreamlake._sync.uploader import Uploader
 from dreamlake.core.events import UploadEvent
 from dreamlake.core.kinds import Kind, kind_named, kind_of
 from dreamlake.core.parts import CONCURRENCY, PART_SIZE, PUT_SECONDS
 from dreamlake.core.prefix import resolve_place
 from dreamlake.core.targets import asset_name, check_name
 from dreamlake.core.uploads import Found, UploadOptions, UploadReport, UploadResult
-from dreamlake.core.wire import AssetCreated, FinishUpload, Registered, UploadStarted
+from dreamlake.core.wirecatalog import AssetCreated
+from dreamlake.core.wireuploads import FinishUpload, Registered, UploadStarted
 from dreamlake.errors import DreamlakeError, LakeUnreachableError, ProcessingError, UploadPausedError, UsageError
 from dreamlake.progress import Progress, many_progress
 
@@ -336,7 +338,7 @@ class _Many:
         return lambda event: self._report(UploadEvent(event.stage, event.done, event.total, path))
 
     def _done(self, job: _Job, object_id: str, *, known: bool) -> None:
-        asset = self._uploader.asset(job.kind, object_id)
+        asset = asset_of(self._uploader.lake, job.kind, object_id)
         self._ids[job.number] = object_id
         self.results[job.number] = Result(job.path, job.name, job.kind, asset, known=known)
         self._report(UploadEvent("upload", job.size, job.size, str(job.path)))

@@ -18,7 +18,8 @@ from weakref import WeakSet
 
 from msgspec import UNSET
 
-from dreamlake._sync._runtime import Background, Lock, demand, map_unordered, offload
+from dreamlake._sync._runtime import Lock, demand, map_unordered, offload
+from dreamlake._sync._workers import Background
 from dreamlake._sync.searchresult import SearchResult, columns_of, condition_of
 from dreamlake._sync.vectorlake import VectorLake
 from dreamlake._sync.video import Video

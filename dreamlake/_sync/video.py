@@ -3,27 +3,25 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dreamlake._sync._runtime import demand
+from dreamlake._sync.clip import Clip
+from dreamlake._sync.preview import preview
 from dreamlake._sync.reading import Frames, pixels_of, stream
 from dreamlake._sync.sources import Facts, Source
 from dreamlake.core.frameindex import FrameIndex
-from dreamlake.core.notebook import card
+from dreamlake.core.notebook import card, short, short_uri
 from dreamlake.core.pixels import arrange, check_batch_size, check_layout, pixel_format
 from dreamlake.core.selection import Selection
 from dreamlake.core.windows import on_clip
-from dreamlake.errors import DreamlakeError, FileChangedError, FrameIndexError, MediaError
+from dreamlake.errors import FrameIndexError, MediaError
 from dreamlake.media.tensors import as_array, to_tensor
-from dreamlake.progress import Progress
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -38,10 +36,9 @@ __all__ = ["Video"]
 Pixels = NDArray[Any]
 
 BATCH_BYTES = 12 * 1024**2
-PREVIEW_HEIGHT = 240  # pixels
 
 
-class Video:
+class Video(Clip[Source, Selection, Facts]):
     """A video, or a clip of one. Both have the same interface; nothing is fetched before it is needed.
 
     Indexing gives a Video again: ``int`` is a frame, ``float`` is seconds, both relative to the clip in hand.
@@ -52,24 +49,11 @@ class Video:
         >>> first = clip[0].image
     """
 
-    __slots__ = ("_facts", "_selection", "_source")
+    NOT_LOADED = "this video is not loaded yet: `await video.load()` first"
 
-    def __init__(self, source: Source, selection: Selection | None = None, facts: Facts | None = None) -> None:
-        self._source = source
-        self._selection = selection
-        self._facts = facts
+    __slots__ = ()
 
     # -- what is known without I/O -----------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str | None:
-        """The resource id, such as ``v-BV1bW411n7fY9x01``; None for a file outside of any lake."""
-        return self._source.id
-
-    @property
-    def uri(self) -> str:
-        """The URI, such as ``bss://localhost:10234/videos/{id}``."""
-        return self._source.uri
 
     @property
     def fps(self) -> float:
@@ -196,87 +180,37 @@ class Video:
         """Every frame as a lazy Video; ``iterator()`` gives pixels, and reads ahead."""
         return (self[number] for number in range(len(self)))
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Video):
-            return NotImplemented
-        if self is other or self._source.key != other._source.key:
-            return self is other
-        return self._selected() == other._selected() and self._facts == other._facts
-
-    def __hash__(self) -> int:
-        return hash((self._source.key, self._selected()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._source.key, self._selection, self._facts)
-
     # -- how it shows itself -----------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        name = type(self).__name__
-        scheme, _, rest = self.uri.partition("://")
-        uri = f"{scheme}://...{rest.rsplit('/', 1)[-1]}"
+        name, uri = type(self).__name__, short_uri(self.uri)
         if self._facts is None or self._selection is None:
             return f'{name}("{uri}", not loaded)'
         if self._selection == Selection.whole(self._facts.frames, self._facts.duration):
             size = f"{self.width}x{self.height}"
-            return f'{name}("{uri}", fps={_short(self.fps)}, duration={_short(self.duration)}, {size})'
+            return f'{name}("{uri}", fps={short(self.fps)}, duration={short(self.duration)}, {size})'
         count = "" if self._selection.contiguous else f", frames={self.frames}"
-        st, et, duration = _short(self.st), _short(self.et), _short(self.duration)
+        st, et, duration = short(self.st), short(self.et), short(self.duration)
         return f'{name}("{uri}", st={st}, et={et}, duration={duration}{count})'
 
     def _repr_html_(self) -> str:
         """The thumbnail and the facts, for notebooks; the async API shows the facts alone."""
         facts = {"id": self.id or "none: a file outside of a lake", "uri": self.uri}
         if self._facts is not None:
-            facts["time"] = f"{_short(self.st)} s to {_short(self.et)} s, {_short(self.duration)} s"
-            facts["frames"] = f"{self.frames} of {self._facts.frames}, {_short(self.fps)} a second"
+            facts["time"] = f"{short(self.st)} s to {short(self.et)} s, {short(self.duration)} s"
+            facts["frames"] = f"{self.frames} of {self._facts.frames}, {short(self.fps)} a second"
             facts["size"] = f"{self.width}x{self.height} pixels"
-        preview = self._preview("JPEG")
-        return card(repr(self), [preview] if preview else [], facts)
+        picture = self._preview("JPEG")
+        return card(repr(self), [picture] if picture else [], facts)
 
     def _repr_png_(self) -> bytes | None:
         """The thumbnail, for notebooks that show pictures and no HTML."""
         return self._preview("PNG")
 
     def _preview(self, form: str) -> bytes | None:
-        """The thumbnail as a small image file; None where it cannot be had: a repr never fails."""
-        found: list[PIL.Image.Image] = []
-
-        def fetch() -> None:
-            found.append(self.thumbnail)
-
-        with suppress(DreamlakeError):
-            demand(fetch, "a repr cannot wait for pixels")
-        if not found:
-            return None
-        file = io.BytesIO()
-        found[0].thumbnail((4 * PREVIEW_HEIGHT, PREVIEW_HEIGHT))
-        found[0].save(file, form)
-        return file.getvalue()
-
-    def download(self, to: str | os.PathLike[str] | None = None, *, progress: Progress = None) -> Path:
-        """Fetch the original file of a video of a lake, all of it, whichever clip this is. It resumes like ``upload``.
-
-        Args:
-            to: the file, or a folder for a file of the video's own name; None for the current folder.
-            progress: as of ``upload``.
-
-        Returns:
-            The path of the file.
-
-        Raises:
-            UsageError: a video that lies outside of any lake.
-            IntegrityError: the bytes that came are not those that were uploaded.
-        """
-        return self._source.download(to, progress)
+        return preview(lambda: self.thumbnail, form)
 
     # -- pixels ------------------------------------------------------------------------------------------------------
-
-    def load(self) -> Video:
-        """Get the frame index, waiting until the lake has processed the video. ``load_video`` has done so already."""
-        self._source.load()
-        self._settle()
-        return self
 
     @property
     def image(self) -> PIL.Image.Image:
@@ -451,13 +385,6 @@ class Video:
     def _with(self, selection: Selection) -> Video:
         return self if selection is self._selection else Video(self._source, selection, self._facts)
 
-    def _known(self) -> Facts:
-        if self._facts is None:
-            demand(self.load, "this video is not loaded yet: `await video.load()` first")
-            self._settle()
-        assert self._facts is not None
-        return self._facts
-
     def _selected(self) -> Selection:
         self._known()
         assert self._selection is not None
@@ -469,25 +396,6 @@ class Video:
             self._settle()
         return self._source.loaded()
 
-    def _settle(self) -> None:
-        """Take over what the loaded source knows, or make sure that it is what this clip knows.
-
-        Raises:
-            FileChangedError: the clip was made of another version of its file.
-        """
-        if self._facts is None:
-            self._facts = self._source.facts
-        elif self._facts.version is not None and self._facts != self._source.facts:
-            raise FileChangedError(f"{self.uri}: changed since this clip was made of it")
+    def _select(self, facts: Facts) -> None:
         if self._selection is None:
-            self._selection = Selection.whole(self._facts.frames, self._facts.duration)
-
-
-def _restore(kind: type[Video], key: tuple[Any, ...], selection: Selection | None, facts: Facts | None) -> Video:
-    return kind(Source.find(key), selection, facts)
-
-
-def _short(seconds: float) -> str:
-    """At most six digits behind the point, at least one: 60.0, 33.333333."""
-    text = f"{seconds:.6f}".rstrip("0")
-    return text + "0" if text.endswith(".") else text
+            self._selection = Selection.whole(facts.frames, facts.duration)

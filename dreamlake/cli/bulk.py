@@ -12,7 +12,9 @@ from dreamlake.errors import UsageError
 if TYPE_CHECKING:
     from dreamlake.io import IterableSource, RolloutSink
 
-__all__ = ["Concurrency", "MaxCost", "OnError", "Seed", "Spec", "sink_at", "source_at"]
+__all__ = [
+    "ActionsField", "Concurrency", "FrameField", "MaxCost", "OnError", "Seed", "Spec", "Split", "sink_at", "source_at",
+]  # fmt: skip
 
 SOURCES = "a folder, s3://bucket/prefix, or hf://owner/name of a dataset"
 
@@ -21,6 +23,9 @@ Concurrency = Annotated[int, typer.Option(help="Requests under way at once.", mi
 OnError = Annotated[Literal["skip", "halt"], typer.Option(help="What to do about a row that fails.")]
 MaxCost = Annotated[float | None, typer.Option(help="USD that it may cost.", min=0)]
 Seed = Annotated[int | None, typer.Option(help="Of the noise.", min=0)]
+FrameField = Annotated[str, typer.Option(help="The column of the frames, in a dataset.")]
+ActionsField = Annotated[str, typer.Option(help="The column of the actions.")]
+Split = Annotated[str, typer.Option(help="Of the dataset.")]
 
 
 def source_at(name: str, *, frame_field: str, actions_field: str, split: str) -> IterableSource:

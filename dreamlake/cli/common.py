@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import typer
@@ -27,7 +27,7 @@ from dreamlake.errors import (
     UsageError,
 )
 
-__all__ = ["EXIT_STATUS", "Json", "finish", "say", "status_of"]
+__all__ = ["EXIT_STATUS", "Host", "Json", "LogFormat", "LogLevel", "Port", "finish", "say", "status_of"]
 
 T = TypeVar("T")
 
@@ -50,6 +50,14 @@ EXIT_STATUS: tuple[tuple[type[BaseException], int], ...] = (
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
+
+# Of those that serve.
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(help="The port; 0 for one that is free.", min=0, max=65535)]
+LogFormat = Annotated[
+    Literal["json", "text"] | None, typer.Option(help="Of the log on stderr [default: text on a terminal].")
+]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], typer.Option(help="The least that is logged.")]
 
 
 def status_of(error: DreamlakeError) -> int:

@@ -15,8 +15,8 @@ import msgspec
 
 from dreamlake.core.kinds import KINDS
 from dreamlake.core.targets import DEFAULT_SPACE
-from dreamlake.core.wire import Me
 from dreamlake.core.wirecatalog import FOLDER, AssetItems, NamedItems, Nodes
+from dreamlake.core.wirekeys import Me
 from dreamlake.errors import DreamlakeError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import typer
 
 from dreamlake.cli.common import Json, finish, say
 from dreamlake.config import LakeAddress, current_lake, home
-from dreamlake.core.wire import OrphansFound
+from dreamlake.core.wireupkeep import OrphansFound
 from dreamlake.errors import AccessError, DreamlakeError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ LEAST_ROOM = 2 * 1024**3  # bytes
 DECODERS = ("h264", "hevc", "av1", "vp9", "mpeg4", "aac", "opus", "flac", "mp3")
 ENCODERS = ("libx264", "aac")
 EXTRAS = {
+    "hf": "datasets",
     "lake": "litestar",
     "postgres": "asyncpg",
     "s3": "aiobotocore",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dreamlake.cli.common import Host, LogFormat, LogLevel, Port
 from dreamlake.errors import MissingExtraError, UsageError
 
 __all__ = ["engine"]
@@ -34,8 +35,8 @@ def serve(
     ] = None,
     slug: Annotated[str | None, typer.Option(help="What requests call the model, if not as it calls itself.")] = None,
     price: Annotated[float | None, typer.Option(help="USD for each frame, if not the model's own.", min=0)] = None,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 for one that is free.", min=0, max=65535)] = 10434,
+    host: Host = "127.0.0.1",
+    port: Port = 10434,
     data: Annotated[
         Path | None, typer.Option(help="The folder of answers, bills and jobs [default: ~/.dreamlake/engine].")
     ] = None,
@@ -59,12 +60,8 @@ def serve(
     grace: Annotated[
         float, typer.Option(help="Seconds that requests under way have after a signal to end.", min=0)
     ] = 10.0,
-    log_format: Annotated[
-        Literal["json", "text"] | None, typer.Option(help="Of the log on stderr [default: text on a terminal].")
-    ] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], typer.Option(help="The least that is logged.")
-    ] = "info",
+    log_format: LogFormat = None,
+    log_level: LogLevel = "info",
 ) -> None:
     """Serve world models to other processes of this machine, or with an API key of others."""
     from dreamlake.config import home

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from dreamlake.cli.common import Json, finish, say
-from dreamlake.core.wire import GcReport
+from dreamlake.core.wireupkeep import GcReport
 
 __all__ = ["gc"]
 

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from dreamlake.cli.bulk import SOURCES, Concurrency, MaxCost, OnError, Seed, Spec, sink_at, source_at
+from dreamlake.cli.bulk import (
+    SOURCES,
+    ActionsField,
+    Concurrency,
+    FrameField,
+    MaxCost,
+    OnError,
+    Seed,
+    Spec,
+    Split,
+    sink_at,
+    source_at,
+)
 from dreamlake.cli.common import Json, say
 
 if TYPE_CHECKING:
@@ -31,9 +43,9 @@ def create(
     max_cost: MaxCost = None,
     seed: Seed = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
-    frame_field: Annotated[str, typer.Option(help="The column of the frames, in a dataset.")] = "start_frame",
-    actions_field: Annotated[str, typer.Option(help="The column of the actions.")] = "action_sequence",
-    split: Annotated[str, typer.Option(help="Of the dataset.")] = "train",
+    frame_field: FrameField = "start_frame",
+    actions_field: ActionsField = "action_sequence",
+    split: Split = "train",
     json: Json = False,
 ) -> None:
     """Begin a job; this machine may be off while the engine works on it."""

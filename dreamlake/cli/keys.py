@@ -9,7 +9,7 @@ import typer
 
 from dreamlake.cli.common import Json, finish, say
 from dreamlake.core.keys import SCOPES, Scope
-from dreamlake.core.wire import CreateKey, KeyInfo
+from dreamlake.core.wirekeys import CreateKey, KeyInfo
 from dreamlake.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 
 from dreamlake.cli.common import Json, finish, say
 from dreamlake.config import LakeAddress
-from dreamlake.core.wire import Me
+from dreamlake.core.wirekeys import Me
 
 __all__ = ["login", "whoami"]
 

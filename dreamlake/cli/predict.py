@@ -8,7 +8,19 @@ from typing import Annotated
 import msgspec
 import typer
 
-from dreamlake.cli.bulk import SOURCES, Concurrency, MaxCost, OnError, Seed, Spec, sink_at, source_at
+from dreamlake.cli.bulk import (
+    SOURCES,
+    ActionsField,
+    Concurrency,
+    FrameField,
+    MaxCost,
+    OnError,
+    Seed,
+    Spec,
+    Split,
+    sink_at,
+    source_at,
+)
 from dreamlake.cli.common import Json, say
 from dreamlake.core.bulk import BulkEvent
 
@@ -24,9 +36,9 @@ def predict(
     max_cost: MaxCost = None,
     seed: Seed = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would cost.")] = False,
-    frame_field: Annotated[str, typer.Option(help="The column of the frames, in a dataset.")] = "start_frame",
-    actions_field: Annotated[str, typer.Option(help="The column of the actions.")] = "action_sequence",
-    split: Annotated[str, typer.Option(help="Of the dataset.")] = "train",
+    frame_field: FrameField = "start_frame",
+    actions_field: ActionsField = "action_sequence",
+    split: Split = "train",
     json: Json = False,
 ) -> None:
     """Predict a rollout for every row. Run it again to go on where it stopped.

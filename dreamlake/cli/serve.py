@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from dreamlake.cli.common import Host, LogFormat, LogLevel, Port
 from dreamlake.errors import MissingExtraError
 
 __all__ = ["serve"]
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 for one that is free.", min=0, max=65535)] = 10234,
+    host: Host = "127.0.0.1",
+    port: Port = 10234,
     data: Annotated[Path | None, typer.Option(help="The folder of the lake [default: ~/.dreamlake/lake].")] = None,
     storage: Annotated[
         str | None,
@@ -34,12 +35,8 @@ def serve(
     grace: Annotated[
         float, typer.Option(help="Seconds that requests and jobs under way have after a signal to end.", min=0)
     ] = 10.0,
-    log_format: Annotated[
-        Literal["json", "text"] | None, typer.Option(help="Of the log on stderr [default: text on a terminal].")
-    ] = None,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], typer.Option(help="The least that is logged.")
-    ] = "info",
+    log_format: LogFormat = None,
+    log_level: LogLevel = "info",
 ) -> None:
     """Serve a lake to other processes of this machine."""
     from dreamlake.config import home, storage_location

@@ -7,18 +7,19 @@ video, frames in display order; everything else is derived from the two.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from io import BytesIO
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamlake.core.indexfile import pack, unpack
 from dreamlake.core.timeline import Timeline
-from dreamlake.errors import IntegrityError
 
 __all__ = ["DROPPABLE", "KEY", "LEADING", "SECOND_FIELD", "FrameIndex", "IndexHeader"]
 
@@ -180,10 +181,8 @@ class FrameIndex:
 
     def to_bytes(self) -> bytes:
         """``frames.npz``: the same index always gives the same bytes."""
-        out = BytesIO()
-        np.savez_compressed(
-            out,
-            header=np.frombuffer(msgspec.json.encode(self.header), np.uint8),
+        return pack(
+            self.header,
             # Differences repeat, so they compress to almost nothing.
             pts=np.diff(self.pts, prepend=0),
             frame_packet=np.diff(self.frame_packet, prepend=0),
@@ -192,7 +191,6 @@ class FrameIndex:
             segment_sha256=self.segment_sha256,
             segment_size=self.segment_size,
         )
-        return out.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> FrameIndex:
@@ -201,31 +199,21 @@ class FrameIndex:
         Raises:
             IntegrityError: damaged, contradictory, or written by a newer Dreamlake.
         """
-        try:
-            with np.load(BytesIO(data), allow_pickle=False) as arrays:
-                header = arrays["header"].tobytes()
-                version = msgspec.json.decode(header, type=_Version).version
-                if version > VERSION:
-                    raise IntegrityError(f"the frame index has version {version}; this Dreamlake reads up to {VERSION}")
-                index = cls(
-                    msgspec.json.decode(header, type=IndexHeader),
-                    np.cumsum(arrays["pts"]),
-                    np.cumsum(arrays["frame_packet"]),
-                    arrays["packet_flags"],
-                    arrays["segment_packet"],
-                    arrays["segment_sha256"],
-                    arrays["segment_size"],
-                )
-            consistent = index._is_consistent()
-        except IntegrityError:
-            raise
-        except Exception as error:
-            raise IntegrityError(f"the frame index is damaged: {error}") from error
-        if not consistent:
-            raise IntegrityError("the frame index contradicts itself")
-        return index
 
-    def _is_consistent(self) -> bool:
+        def make(header: bytes, arrays: Mapping[str, NDArray[Any]]) -> FrameIndex:
+            return cls(
+                msgspec.json.decode(header, type=IndexHeader),
+                np.cumsum(arrays["pts"]),
+                np.cumsum(arrays["frame_packet"]),
+                arrays["packet_flags"],
+                arrays["segment_packet"],
+                arrays["segment_sha256"],
+                arrays["segment_size"],
+            )
+
+        return unpack(data, "the frame index", VERSION, make)
+
+    def is_consistent(self) -> bool:
         """Whether everything that is derived from the arrays can be."""
         packets, segments, header = len(self.packet_flags), len(self.segment_packet) - 1, self.header
         arrays = (self.pts, self.frame_packet, self.segment_packet, self.segment_size)
@@ -246,9 +234,3 @@ class FrameIndex:
             and self.segment_sha256.shape in ((segments, 32), (0, 32))
             and len(self.segment_size) == len(self.segment_sha256)
         )
-
-
-class _Version(msgspec.Struct):
-    """What every version of the header begins with."""
-
-    version: int

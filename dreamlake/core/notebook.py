@@ -1,4 +1,4 @@
-"""What a notebook shows of a video or of clips: a picture, and the facts beside it, as HTML."""
+"""How objects show themselves: the parts of their reprs, and in a notebook a picture and the facts beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 
-__all__ = ["card"]
+__all__ = ["card", "short", "short_uri"]
 
 
 def card(title: str, pictures: Sequence[bytes], facts: Mapping[str, str], player: bytes = b"") -> str:
@@ -33,3 +33,15 @@ def card(title: str, pictures: Sequence[bytes], facts: Mapping[str, str], player
         f'<div style="display:flex;gap:4px;flex-wrap:wrap">{images}{sound}</div>'
         f'<div><code>{escape(title)}</code><table style="margin:4px 0 0">{rows}</table></div></div>'
     )
+
+
+def short(seconds: float) -> str:
+    """At most six digits behind the point, at least one: 60.0, 33.333333."""
+    text = f"{seconds:.6f}".rstrip("0")
+    return text + "0" if text.endswith(".") else text
+
+
+def short_uri(uri: str) -> str:
+    """The scheme and the last part."""
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://...{rest.rsplit('/', 1)[-1]}"

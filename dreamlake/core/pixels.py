@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from dreamlake.core.numbers import type_name
 from dreamlake.errors import UsageError
 
 __all__ = [
@@ -64,14 +65,7 @@ def pixel_format(size: Sequence[int] | None, dtype: DTypeLike | Any) -> PixelFor
     """
     if size is None and dtype is np.uint8:
         return AS_STORED
-    name = str(dtype).removeprefix("torch.")  # torch's types are not numpy's, and have the same names
-    if name not in DTYPES:
-        try:
-            name = np.dtype(dtype).name
-        except TypeError:
-            name = str(dtype)
-    if name not in DTYPES:
-        raise UsageError(f"pictures come as {', '.join(DTYPES)}, not as {name}")
+    name = type_name(dtype, DTYPES, "pictures come as")
     if size is None:
         return PixelFormat(None, name)
     try:

@@ -7,16 +7,16 @@ has the number 0, of a video's sound the one that is heard when the first frame 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamlake.errors import IntegrityError
+from dreamlake.core.indexfile import pack, unpack
 
 __all__ = ["INDEPENDENT", "SampleIndex", "SoundHeader", "SoundRun", "SoundType"]
 
@@ -165,10 +165,8 @@ class SampleIndex:
 
     def to_bytes(self) -> bytes:
         """``samples.npz``: the same index always gives the same bytes."""
-        out = BytesIO()
-        np.savez_compressed(
-            out,
-            header=np.frombuffer(msgspec.json.encode(self.header), np.uint8),
+        return pack(
+            self.header,
             packet_bytes=self.packet_bytes,
             # Mostly zeros: a packet begins where the one before it ends.
             packet_start=self.packet_start - np.concatenate([[0], self.packet_end[:-1]]),
@@ -181,7 +179,6 @@ class SampleIndex:
             segment_size=self.segment_size,
             peaks=self.peaks,
         )
-        return out.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SampleIndex:
@@ -190,36 +187,26 @@ class SampleIndex:
         Raises:
             IntegrityError: damaged, contradictory, or written by a newer Dreamlake.
         """
-        try:
-            with np.load(BytesIO(data), allow_pickle=False) as arrays:
-                header = arrays["header"].tobytes()
-                version = msgspec.json.decode(header, type=_Version).version
-                if version > VERSION:
-                    raise IntegrityError(f"the sample index has version {version}; this Dreamlake reads {VERSION}")
-                samples = arrays["packet_samples"]
-                index = cls(
-                    msgspec.json.decode(header, type=SoundHeader),
-                    arrays["packet_bytes"],
-                    np.cumsum(arrays["packet_start"]) + np.cumsum(samples) - samples,
-                    samples,
-                    arrays["packet_skip"],
-                    arrays["segment_packet"],
-                    arrays["segment_entry"],
-                    arrays["segment_offset"],
-                    arrays["segment_sha256"],
-                    arrays["segment_size"],
-                    arrays["peaks"],
-                )
-            consistent = index._is_consistent()
-        except IntegrityError:
-            raise
-        except Exception as error:
-            raise IntegrityError(f"the sample index is damaged: {error}") from error
-        if not consistent:
-            raise IntegrityError("the sample index contradicts itself")
-        return index
 
-    def _is_consistent(self) -> bool:
+        def make(header: bytes, arrays: Mapping[str, NDArray[Any]]) -> SampleIndex:
+            samples = arrays["packet_samples"]
+            return cls(
+                msgspec.json.decode(header, type=SoundHeader),
+                arrays["packet_bytes"],
+                np.cumsum(arrays["packet_start"]) + np.cumsum(samples) - samples,
+                samples,
+                arrays["packet_skip"],
+                arrays["segment_packet"],
+                arrays["segment_entry"],
+                arrays["segment_offset"],
+                arrays["segment_sha256"],
+                arrays["segment_size"],
+                arrays["peaks"],
+            )
+
+        return unpack(data, "the sample index", VERSION, make)
+
+    def is_consistent(self) -> bool:
         """Whether everything that is derived from the arrays can be."""
         header, packets, segments = self.header, len(self.packet_bytes), self.segments
         of_packets = (self.packet_bytes, self.packet_start, self.packet_samples, self.packet_skip)
@@ -247,9 +234,3 @@ class SampleIndex:
                 (self.packet_at + self.packet_bytes <= np.repeat(self.segment_size, np.diff(self.segment_packet))).all()
             )
         )
-
-
-class _Version(msgspec.Struct):
-    """What every version of the header begins with."""
-
-    version: int

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import sys
 import zlib
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamlake.core.numbers import number_of
 from dreamlake.core.timeline import SNAP, Timeline
 from dreamlake.errors import FrameIndexError, UsageError
 
@@ -389,18 +389,4 @@ def _seconds(value: Any) -> float:
 
 
 def _number(value: Any) -> int | float | None:
-    """An int, a float or None from any kind of number; numpy's and torch's scalars included."""
-    if value is None or type(value) is int:
-        return value
-    if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool"):
-        raise UsageError("True and False are not frame numbers")
-    if hasattr(value, "__index__"):
-        with suppress(TypeError):  # torch's float scalars have the method, and refuse
-            return operator.index(value)
-    try:
-        seconds = float(value) if hasattr(value, "__float__") else math.nan
-    except (TypeError, ValueError, OverflowError):
-        seconds = math.nan
-    if not math.isfinite(seconds):
-        raise UsageError(f"{HOW}, not {value!r}")
-    return seconds
+    return number_of(value, "frame", HOW)

@@ -7,13 +7,11 @@ A time is the sample that begins nearest to it, so slices that meet at a time le
 from __future__ import annotations
 
 import math
-import operator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from dreamlake.core.numbers import number_of, type_name
 from dreamlake.errors import FrameIndexError, UsageError
 
 __all__ = ["Span", "at_time", "check_rate", "sample_type", "whole_number"]
@@ -93,15 +91,7 @@ def sample_type(dtype: Any) -> str:
     Raises:
         UsageError: none of them.
     """
-    name = str(dtype).removeprefix("torch.")  # torch's types are not numpy's, and have the same names
-    if name not in DTYPES:
-        try:
-            name = np.dtype(dtype).name
-        except TypeError:
-            name = str(dtype)
-    if name not in DTYPES:
-        raise UsageError(f"sound comes as {', '.join(DTYPES)}, not as {name}")
-    return name
+    return type_name(dtype, DTYPES, "sound comes as")
 
 
 def whole_number(value: Any, what: str) -> int:
@@ -118,18 +108,4 @@ def whole_number(value: Any, what: str) -> int:
 
 
 def _number(value: Any) -> int | float | None:
-    """An int, a float or None from any kind of number; numpy's and torch's scalars included."""
-    if value is None or type(value) is int:
-        return value
-    if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool"):
-        raise UsageError("True and False are not sample numbers")
-    if hasattr(value, "__index__"):
-        with suppress(TypeError):  # torch's float scalars have the method, and refuse
-            return operator.index(value)
-    try:
-        seconds = float(value) if hasattr(value, "__float__") else math.nan
-    except (TypeError, ValueError, OverflowError):
-        seconds = math.nan
-    if not math.isfinite(seconds):
-        raise UsageError(f"{HOW}, not {value!r}")
-    return seconds
+    return number_of(value, "sample", HOW)

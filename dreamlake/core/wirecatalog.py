@@ -1,4 +1,4 @@
-"""What goes over the wire between the catalog and its clients, beside the registration of assets in ``wire``."""
+"""What goes over the wire between the catalog and its clients."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from dreamlake.core.wire import ObjectId, Slug, Text
+from dreamlake.core.wire import MAX_BATCH, ObjectId, Problem, Slug, Text
 
 __all__ = [
-    "EPISODE", "FOLDER", "AssetItem", "AssetItems", "CreateNamed", "CreateNode", "MoveNode", "Named", "NamedItems",
-    "Node", "NodeKind", "NodeMetadata", "Nodes",
+    "EPISODE", "FOLDER", "AssetCreated", "AssetFound", "AssetItem", "AssetItems", "AssetsCreated", "CreateAsset",
+    "CreateAssets", "CreateNamed", "CreateNode", "Created", "MoveNode", "Named", "NamedItems", "Node", "NodeKind",
+    "NodeMetadata", "Nodes",
 ]  # fmt: skip
 
 FOLDER = "folder"
@@ -27,24 +28,29 @@ class NodeMetadata(Struct, rename="camel"):
     bss_id: ObjectId | None = None
 
 
-class CreateNode(Struct, rename="camel", kw_only=True):
-    """Give an asset its name, or make a folder or an episode.
-
-    ``project`` is the older name of ``space``; one of them is needed. Assets need ``metadata.bssId``.
-    """
+class Placed(Struct, rename="camel", kw_only=True):
+    """What is made in a space. ``project`` is the older name of ``space``; one of them is needed."""
 
     namespace: Slug
     space: Slug = ""
     project: Slug | None = None
-    episode: Slug | None = None
-    kind: NodeKind
-    name: Text
-    metadata: NodeMetadata | None = None
 
     def __post_init__(self) -> None:
         self.space = self.space or self.project or ""
         if not self.space:
             raise ValueError("Object missing required field `space`")
+
+
+class CreateNode(Placed, rename="camel", kw_only=True):
+    """Give an asset its name, or make a folder or an episode.
+
+    ``project`` is the older name of ``space``; one of them is needed. Assets need ``metadata.bssId``.
+    """
+
+    episode: Slug | None = None
+    kind: NodeKind
+    name: Text
+    metadata: NodeMetadata | None = None
 
 
 class MoveNode(Struct, rename="camel"):
@@ -55,6 +61,65 @@ class MoveNode(Struct, rename="camel"):
 
     name: Text
     episode: MaybeSlug | None = None
+
+
+class CreateAsset(Placed, rename="camel", kw_only=True):
+    """Give an asset of the storage service its name. Fields that are not named here are kept as metadata.
+
+    ``project`` is the older name of ``space``; one of them is needed. ``replaces`` is the asset that has to be the
+    newest one of that name until now; empty where there must be none.
+    """
+
+    name: Text
+    episode_name: Slug | None = None
+    bss_video_id: ObjectId | None = None
+    bss_audio_id: ObjectId | None = None
+    bss_image_id: ObjectId | None = None
+    bss_label_id: ObjectId | None = None
+    bss_text_track_id: ObjectId | None = None
+    replaces: Annotated[str, Meta(pattern=r"^([0-9a-f]{24})?$(?!\n)")] | None = None
+
+
+class AssetCreated(Struct, rename="camel"):
+    """The catalog's records of an asset, and the signed URL that starts its processing."""
+
+    id: str
+    node_id: str
+    project_id: str
+    episode_id: str | None
+    folder_id: str | None
+    filename: str
+    lambda_url: str | None
+
+
+class CreateAssets(Struct, rename="camel"):
+    """Give many assets their names; each is what ``POST /assets/{kind}`` takes, and its ``kind``."""
+
+    items: Annotated[list[dict[str, Any]], Meta(max_length=MAX_BATCH)]
+
+
+class Created(Struct, rename="camel"):
+    """One that was created, or why not."""
+
+    created: AssetCreated | None = None
+    problem: Problem | None = None
+
+
+class AssetsCreated(Struct, rename="camel"):
+    """What became of each, in order."""
+
+    items: list[Created]
+
+
+class AssetFound(Struct, rename="camel"):
+    """The asset at a path: where its bytes are, and what they are; the size in bytes."""
+
+    url: str
+    filename: str
+    bss_id: str
+    kind: str
+    sha256: str
+    size: int
 
 
 class Node(Struct, rename="camel", kw_only=True):

@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 from msgspec import UNSET
 
 from dreamlake.core.wire import Problem
-from dreamlake.errors import UsageError
+from dreamlake.errors import MissingExtraError, UsageError
 from dreamlake.server.database import DatabaseDown
 from dreamlake.server.operation.logs import request_id
 from dreamlake.server.storage.base import StorageDown
@@ -60,6 +60,10 @@ def _usage(_: Request[Any, Any, Any], error: UsageError) -> Response[bytes]:
     return _problem(400, str(error))
 
 
+def _missing(_: Request[Any, Any, Any], error: MissingExtraError) -> Response[bytes]:
+    return _problem(409, f"this lake cannot do that: {error}")  # nothing that trying again would change
+
+
 def _http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     extra = error.extra if isinstance(error.extra, list) else []
     reasons = "; ".join(f"{item.get('key', 'body')}: {item.get('message')}" for item in extra if isinstance(item, dict))
@@ -96,6 +100,7 @@ def _count(request: Request[Any, Any, Any]) -> None:
 EXCEPTION_HANDLERS: Any = {
     Refused: _refused,
     UsageError: _usage,
+    MissingExtraError: _missing,
     HTTPException: _http,
     StorageDown: _down,
     DatabaseDown: _database_down,

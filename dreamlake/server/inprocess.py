@@ -1,10 +1,10 @@
-"""An ASGI application in this process, reached by httpx: no port, no daemon, no second code path.
+"""An ASGI application in this process, on a loop of its own: no port, no daemon, no second code path.
 
-The application runs on the loop of a `LoopThread`, the lake's. Each request is an `_Exchange` there and
-a caller (`_SyncCaller`, `_AsyncCaller`) here, which is also the stream of the response:
+The application runs on the loop of a `LoopThread`, the lake's. Each request is an `Exchange` there, and in
+`transport.py` a caller, which is also the stream of the response:
 
-    caller --- post:  begin, feed, took, leave ---------> exchange, on the lake's loop
-    caller <-- inbox: _WANT, _Start, _Chunk or an error --- exchange
+    caller --- post:  begin, feed, took, leave --------> exchange, on the lake's loop
+    caller <-- inbox: WANT, Start, Chunk or an error --- exchange
 
 Nothing moves that was not asked for. The exchange asks for a piece of the request's body when the
 application receives; the caller pulls it in its own thread or task, while it waits for the response. And
@@ -14,10 +14,9 @@ the application's send waits while the caller has chunks that it has not taken.
 import asyncio
 import atexit
 import logging
-import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,7 +25,7 @@ import httpx
 
 from dreamlake.server.loopthread import LoopThread
 
-__all__ = ["ASGIApp", "AsyncInProcessTransport", "InProcessApp", "InProcessTransport"]
+__all__ = ["WANT", "ASGIApp", "Chunk", "Event", "Exchange", "InProcessApp", "Start"]
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 """Any ASGI application; frameworks disagree on the types of scope, receive and send."""
@@ -45,20 +44,24 @@ ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 
 @dataclass(slots=True)
-class _Start:
+class Start:
+    """The response begins."""
+
     status: int
     headers: list[tuple[bytes, bytes]]
 
 
 @dataclass(slots=True)
-class _Chunk:
+class Chunk:
+    """A piece of the response; `last` ends it."""
+
     data: bytes
     last: bool
 
 
-_WANT: Final = None  # The application waits for the next piece of the request's body.
+WANT: Final = None  # The application waits for the next piece of the request's body.
 
-_Event = _Start | _Chunk | httpx.TransportError | None
+Event = Start | Chunk | httpx.TransportError | None
 
 
 class InProcessApp:
@@ -70,17 +73,17 @@ class InProcessApp:
 
     def __init__(self, make_app: Callable[[], ASGIApp]) -> None:
         self._make_app = make_app
-        self._thread = LoopThread()
-        self._exchanges: set[_Exchange] = set()
+        self.thread = LoopThread()
+        self._exchanges: set[Exchange] = set()
         # Re-entrant: a signal handler may close while the same thread is closing.
         self._closing = threading.RLock()
         self._closed = False
-        self._thread.start()
+        self.thread.start()
         try:
-            self._thread.run(self._startup)
+            self.thread.run(self._startup)
         except BaseException:
             self._closed = True
-            self._thread.stop()
+            self.thread.stop()
             raise
         atexit.register(self.close)
 
@@ -94,9 +97,9 @@ class InProcessApp:
 
     def close(self, timeout: float = 5.0) -> None:
         """Cancel requests in flight and refuse new ones, run the lifespan shutdown, end the thread."""
-        if self._thread.forked:
+        if self.thread.forked:
             return  # What there is to close lives on in the parent.
-        if self._thread.here:
+        if self.thread.here:
             raise RuntimeError("an application cannot close the server it runs in")
         with self._closing:
             if self._closed:
@@ -105,11 +108,11 @@ class InProcessApp:
             atexit.unregister(self.close)
             deadline = time.monotonic() + timeout
             try:
-                self._thread.run(self._shutdown, timeout)
+                self.thread.run(self._shutdown, timeout)
             except Exception:
                 logger.exception("the in-process server did not shut down cleanly")
             finally:
-                if not self._thread.stop(max(1.0, deadline - time.monotonic())):
+                if not self.thread.stop(max(1.0, deadline - time.monotonic())):
                     logger.warning("the in-process server's thread is blocked and was left behind")
 
     async def _startup(self) -> None:
@@ -171,10 +174,10 @@ class _Lifespan:
             raise RuntimeError(failure)
 
 
-class _Exchange:
+class Exchange:
     """One request as the application sees it. All methods run on the lake's loop."""
 
-    def __init__(self, server: InProcessApp, request: httpx.Request, inbox: Callable[[_Event], object]) -> None:
+    def __init__(self, server: InProcessApp, request: httpx.Request, inbox: Callable[[Event], object]) -> None:
         self._server = server
         self._request = request
         self._inbox = inbox
@@ -197,6 +200,7 @@ class _Exchange:
         self._gone = False  # The caller does not listen any more.
 
     def begin(self) -> None:
+        """Have the application serve the request."""
         if self._server._closed:
             self._complete = True
             self._deliver(httpx.ConnectError("the in-process server is closed"))
@@ -206,10 +210,12 @@ class _Exchange:
         self._task.add_done_callback(self._ended)
 
     def feed(self, piece: bytes, more: bool) -> None:
+        """The piece of the request's body that was asked for, and whether more may follow."""
         self._piece, self._more, self._asked = piece, more, False
         self._readable.set()
 
     def took(self) -> None:
+        """The caller has taken a chunk of the response."""
         self._unread -= 1
         self._writable.set()
 
@@ -231,7 +237,7 @@ class _Exchange:
         self._task.cancel()
         return self._task
 
-    def _deliver(self, event: _Event) -> None:
+    def _deliver(self, event: Event) -> None:
         if not self._gone:
             try:
                 self._inbox(event)
@@ -291,7 +297,7 @@ class _Exchange:
                 return {"type": "http.request", "body": piece, "more_body": self._more}
             if self._more and not self._asked:
                 self._asked = True
-                self._deliver(_WANT)
+                self._deliver(WANT)
             self._readable.clear()
             await self._readable.wait()
         return {"type": "http.disconnect"}
@@ -310,7 +316,7 @@ class _Exchange:
         self._bodiless = self._bodiless or status in (204, 304)
         if not self._bodiless:
             self._promised = next((int(v) for k, v in headers if k.lower() == b"content-length"), None)
-        self._deliver(_Start(status, headers))
+        self._deliver(Start(status, headers))
 
     async def _send_body(self, data: bytes, more: bool) -> None:
         if self._bodiless:
@@ -331,154 +337,8 @@ class _Exchange:
             self._deliver(httpx.RemoteProtocolError("the response is not as long as its content-length says"))
         else:
             self._unread += 1
-            self._deliver(_Chunk(data, last=self._complete))
+            self._deliver(Chunk(data, last=self._complete))
         if self._complete:
             self._readable.set()
             if self._reaper is not None:
                 self._reaper.cancel()
-
-
-class _Caller:
-    """One request as its caller sees it, in what waiting and awaiting have in common."""
-
-    _over = True  # Until there is an exchange, there is nothing to leave.
-
-    def __init__(self, server: InProcessApp, request: httpx.Request, inbox: Callable[[_Event], object]) -> None:
-        self._thread = server._thread
-        self._thread.check()
-        self._exchange = _Exchange(server, request, inbox)
-        self._read_timeout: float | None = request.extensions.get("timeout", {}).get("read")
-        self._over = False  # First, for an interrupt may come between the post and whatever follows it.
-        if not self._thread.post(self._exchange.begin):
-            raise httpx.ConnectError("the in-process server is closed")
-
-    def __del__(self) -> None:
-        self._leave()  # A response dropped unread must not hold the application for ever.
-
-    def _leave(self) -> None:
-        if not self._over:
-            self._over = True
-            self._thread.post(self._exchange.leave)
-
-    def _feed(self, piece: bytes | None) -> None:
-        self._thread.post(self._exchange.feed, piece or b"", piece is not None)
-
-    def _take(self, chunk: _Start | _Chunk) -> bytes:
-        assert isinstance(chunk, _Chunk)
-        if chunk.last:
-            self._over = True
-        else:
-            self._thread.post(self._exchange.took)
-        return chunk.data
-
-    def _timed_out(self) -> httpx.ReadTimeout:
-        return httpx.ReadTimeout(f"the application sent nothing for {self._read_timeout} s")
-
-
-class _SyncCaller(_Caller, httpx.SyncByteStream):
-    def __init__(self, server: InProcessApp, request: httpx.Request) -> None:
-        if server._thread.here:
-            raise RuntimeError("an application that waits for an answer of its own would wait for ever")
-        assert isinstance(request.stream, httpx.SyncByteStream)
-        self._pieces = iter(request.stream)
-        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        super().__init__(server, request, self._events.put)
-
-    def response(self) -> httpx.Response:
-        start = self._next()
-        assert isinstance(start, _Start)
-        return httpx.Response(start.status, headers=start.headers, stream=self)
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            while not self._over:
-                if data := self._take(self._next()):
-                    yield data
-        finally:
-            self._leave()
-
-    def close(self) -> None:
-        self._leave()
-
-    def _next(self) -> _Start | _Chunk:
-        try:
-            self._thread.check()
-            while (event := self._event()) is _WANT:
-                self._feed(next(self._pieces, None))
-            if isinstance(event, Exception):
-                raise event
-            return event
-        except BaseException:
-            self._leave()
-            raise
-
-    def _event(self) -> _Event:
-        try:
-            return self._events.get(timeout=self._read_timeout)
-        except queue.Empty:
-            raise self._timed_out() from None
-
-
-class _AsyncCaller(_Caller, httpx.AsyncByteStream):
-    def __init__(self, server: InProcessApp, request: httpx.Request) -> None:
-        assert isinstance(request.stream, httpx.AsyncByteStream)
-        self._pieces = aiter(request.stream)
-        loop = asyncio.get_running_loop()
-        events: asyncio.Queue[_Event] = asyncio.Queue()
-        self._events = events
-        super().__init__(server, request, lambda event: loop.call_soon_threadsafe(events.put_nowait, event))
-
-    async def response(self) -> httpx.Response:
-        start = await self._next()
-        assert isinstance(start, _Start)
-        return httpx.Response(start.status, headers=start.headers, stream=self)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            while not self._over:
-                if data := self._take(await self._next()):
-                    yield data
-        finally:
-            self._leave()
-
-    async def aclose(self) -> None:
-        self._leave()
-
-    async def _next(self) -> _Start | _Chunk:
-        try:
-            self._thread.check()
-            while (event := await self._event()) is _WANT:
-                self._feed(await anext(self._pieces, None))
-            if isinstance(event, Exception):
-                raise event
-            return event
-        except BaseException:
-            self._leave()
-            raise
-
-    async def _event(self) -> _Event:
-        try:
-            async with asyncio.timeout(self._read_timeout):
-                return await self._events.get()
-        except TimeoutError:
-            raise self._timed_out() from None
-
-
-class InProcessTransport(httpx.BaseTransport):
-    """Requests to an `InProcessApp` from any number of threads; closing it leaves the app running."""
-
-    def __init__(self, app: InProcessApp) -> None:
-        self._app = app
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return _SyncCaller(self._app, request).response()
-
-
-class AsyncInProcessTransport(httpx.AsyncBaseTransport):
-    """Requests to an `InProcessApp` from any number of asyncio loops; closing it leaves the app running."""
-
-    def __init__(self, app: InProcessApp) -> None:
-        self._app = app
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await _AsyncCaller(self._app, request).response()

@@ -7,13 +7,14 @@ knows more, because it is what checks them.
 from __future__ import annotations
 
 import inspect
+import re
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from litestar import Litestar
 
-from dreamlake.core import wire, wirecatalog, wirevectors
+from dreamlake.core import wire, wireassets, wirecatalog, wirekeys, wireupkeep, wireuploads, wirevectors
 from dreamlake.core.arrowrows import ARROW
 
 __all__ = ["describe"]
@@ -34,15 +35,17 @@ _ID_FIELDS = ("videoId", "audioId", "textTrackId", "labelId")
 
 def describe(app: Litestar) -> dict[str, Any]:
     """The OpenAPI 3.1 document of an application."""
-    document = app.openapi_schema.to_schema()
+    schema = msgspec.json.encode(app.openapi_schema.to_schema())
+    # Litestar names a page of a listing after the module of what it lists, which is nobody's business.
+    document: dict[str, Any] = msgspec.json.decode(re.sub(rb"\bAssetPage_[\w.]+\.(\w+)_\b", rb"AssetPage_\1", schema))
     schemas = document["components"]["schemas"]
     known = {
         name: kind
-        for module in (wire, wirecatalog, wirevectors)
+        for module in (wire, wireassets, wirecatalog, wirekeys, wireupkeep, wireuploads, wirevectors)
         for name in module.__all__
         if isinstance(kind := getattr(module, name), type)
     }
-    structs = [kind for kind in known.values() if issubclass(kind, msgspec.Struct) and kind is not wire.AssetPage]
+    structs = [kind for kind in known.values() if issubclass(kind, msgspec.Struct) and kind is not wireassets.AssetPage]
     _, exact = msgspec.json.schema_components(structs, ref_template=_REF)
     schemas.update({name: _described(schema) for name, schema in exact.items()})
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}}

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from dreamlake.core.kinds import Kind, kind_named
-from dreamlake.core.wire import METAS, AssetMeta, AssetStatus, StreamedMeta
+from dreamlake.core.wire import AssetStatus
+from dreamlake.core.wireassets import METAS, AssetMeta, StreamedMeta
 from dreamlake.server.storage import Storage
 
 __all__ = [

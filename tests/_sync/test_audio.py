@@ -22,7 +22,7 @@ from dreamlake.errors import (
     SourceError,
     UsageError,
 )
-from tests.clips import CLIPS, X264, Clip, plain_times, real_clip
+from tests.clips import CLIPS, X264, Clip, maker, plain_times, real_clip
 from tests.sounds import SOUNDS, plain_sound
 
 RATE = 44_100
@@ -42,24 +42,12 @@ VIDEOS = {
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    folder = tmp_path_factory.mktemp("sounds")
-
-    def make(name: str) -> Path:
-        path = folder / f"{name}{SOUNDS[name].suffix}"
-        return path if path.exists() else SOUNDS[name].make(path)
-
-    return make
+    return maker(tmp_path_factory.mktemp("sounds"), SOUNDS)
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    folder = tmp_path_factory.mktemp("clips")
-
-    def make(name: str) -> Path:
-        path = folder / f"{name}{VIDEOS[name].suffix}"
-        return path if path.exists() else VIDEOS[name].make(path)
-
-    return make
+    return maker(tmp_path_factory.mktemp("clips"), VIDEOS)
 
 
 def names_in(folder: Path) -> list[str]:

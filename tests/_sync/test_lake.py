@@ -15,7 +15,7 @@ from dreamlake._sync.lake import Lake
 from dreamlake.config import connect, current_lake
 from dreamlake.core.kinds import AUDIO, IMAGE, TEXT_TRACK, VIDEO, Kind
 from dreamlake.core.targets import DEFAULT_SPACE, Space, parse_space, parse_target
-from dreamlake.core.wire import ImageMeta, TrackMeta, VideoMeta
+from dreamlake.core.wireassets import ImageMeta, TrackMeta, VideoMeta
 from dreamlake.errors import NotFoundError
 from tests.clips import real_clip
 from tests.recordings import image_bytes

@@ -1,10 +1,12 @@
-"""The two hand-written runtime modules are twins: what the generator makes of one fits the other."""
+"""The hand-written modules are twins: what the generator makes of one fits the other."""
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -20,8 +22,14 @@ assert spec and spec.loader
 unasync = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(unasync)
 
+twins = pytest.mark.parametrize("name", unasync.HAND_WRITTEN)
 
-def heads(path: str) -> list[tuple[str, str]]:
+
+def module(package: str, name: str) -> ModuleType:
+    return importlib.import_module(f"dreamlake.{package}.{name.removesuffix('.py')}")
+
+
+def heads(path: str, public: list[str]) -> list[tuple[str, str]]:
     """The heads of public functions and methods, as blocking code would have them, with the public name."""
 
     def head(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
@@ -33,27 +41,35 @@ def heads(path: str) -> list[tuple[str, str]]:
         (node.name, head(part))
         for node in ast.parse((ROOT / path).read_text("utf-8")).body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        if node.name in sync_runtime.__all__
+        if node.name in public
         for part in (node.body if isinstance(node, ast.ClassDef) else [node])
         if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)
     )
 
 
-def test_the_same_names_are_public() -> None:
-    assert [name for name in async_runtime.__all__ if name not in ASYNC_ONLY] == sync_runtime.__all__
-    assert set(async_runtime.__all__) >= ASYNC_ONLY
-    assert ASYNC_ONLY == unasync.ASYNC_ONLY
+@twins
+def test_the_same_names_are_public(name: str) -> None:
+    ours, blocking = module("_async", name).__all__, module("_sync", name).__all__
+    assert [public for public in ours if public not in ASYNC_ONLY] == blocking
 
 
-@pytest.mark.parametrize("runtime", [async_runtime, sync_runtime])
-def test_what_is_public_exists(runtime: object) -> None:
-    assert all(hasattr(runtime, name) for name in runtime.__all__)  # type: ignore[attr-defined]
+def test_what_only_the_async_side_has() -> None:
+    assert set(async_runtime.__all__) - set(sync_runtime.__all__) == ASYNC_ONLY == unasync.ASYNC_ONLY
 
 
-def test_the_signatures_are_the_same() -> None:
-    ours = heads("dreamlake/_async/_runtime.py")
-    assert ours == heads("dreamlake/_sync/_runtime.py")
-    public = {name: getattr(sync_runtime, name) for name in sync_runtime.__all__}
+@twins
+@pytest.mark.parametrize("package", ["_async", "_sync"])
+def test_what_is_public_exists(package: str, name: str) -> None:
+    twin = module(package, name)
+    assert all(hasattr(twin, public) for public in twin.__all__)
+
+
+@twins
+def test_the_signatures_are_the_same(name: str) -> None:
+    twin = module("_sync", name)
+    ours = heads(f"dreamlake/_async/{name}", twin.__all__)
+    assert ours == heads(f"dreamlake/_sync/{name}", twin.__all__)
+    public = {name: getattr(twin, name) for name in twin.__all__}
     assert {name for name, _ in ours} == {
         name for name in public if inspect.isroutine(public[name]) or inspect.isclass(public[name])
     }

@@ -11,28 +11,24 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from dreamlake.core import wire
+from dreamlake.core import wire, wireassets, wirecatalog, wirekeys, wireupkeep, wireuploads, wirevectors
 from dreamlake.core.ids import is_object_id
 from dreamlake.core.parts import CompletedPart
 from dreamlake.core.targets import check_slug
-from dreamlake.core.wire import (
-    AssetCreated,
-    AssetPage,
+from dreamlake.core.wire import Problem, Success, decode_json
+from dreamlake.core.wireassets import AssetPage, VideoMeta
+from dreamlake.core.wirecatalog import AssetCreated, CreateAsset
+from dreamlake.core.wirekeys import Me
+from dreamlake.core.wireuploads import (
     CompleteUpload,
-    CreateAsset,
     InitUpload,
-    Me,
     PartsDone,
-    Problem,
     RegisterAsset,
     Registered,
     SignedParts,
     SignParts,
-    Success,
     UploadStarted,
     UploadTarget,
-    VideoMeta,
-    decode_json,
 )
 from dreamlake.errors import InvalidTargetError
 
@@ -210,7 +206,9 @@ def test_unknown_fields_are_ignored(
 
 
 def test_every_name_on_the_wire_is_camel_case() -> None:
-    structs = [value for value in vars(wire).values() if isinstance(value, type) and issubclass(value, msgspec.Struct)]
+    modules = (wire, wireassets, wirecatalog, wirekeys, wireupkeep, wireuploads, wirevectors)
+    known = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    structs = [value for value in known if issubclass(value, msgspec.Struct)]
     names = [
         field.encode_name
         for struct in structs

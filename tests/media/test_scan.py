@@ -15,7 +15,7 @@ from av.stream import Disposition
 from dreamlake.core.frameindex import DROPPABLE, KEY, LEADING, FrameIndex
 from dreamlake.errors import MediaError
 from dreamlake.media.scan import check_video, scan
-from tests.clips import CLIPS, REAL_NAMES, TRANSCODED, X264, Clip, decode_plain, pictures, plain_times, real_clip
+from tests.clips import CLIPS, REAL_NAMES, TRANSCODED, X264, Clip, decode_plain, maker, pictures, plain_times, real_clip
 
 from ._files import remux, write_pictures
 
@@ -24,10 +24,7 @@ ALL = CLIPS | TRANSCODED
 
 @pytest.fixture(scope="module", params=[*ALL, *REAL_NAMES])
 def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    name: str = request.param
-    if name in REAL_NAMES:
-        return real_clip(name)
-    return ALL[name].make(tmp_path_factory.mktemp("clips") / f"{name}{ALL[name].suffix}")
+    return maker(tmp_path_factory.mktemp("clips"), ALL)(request.param)
 
 
 @pytest.fixture(scope="module")

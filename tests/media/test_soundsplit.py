@@ -23,6 +23,7 @@ from dreamlake.media.audio import open_audio
 from dreamlake.media.sound import StoredSound, converted, decode_run
 from dreamlake.media.soundpieces import VideoTime
 from dreamlake.media.soundsplit import SoundSplitter
+from tests.clips import maker
 from tests.sounds import SOUNDS, Sound, plain_sound
 
 
@@ -51,13 +52,7 @@ class Cut:
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    folder = tmp_path_factory.mktemp("sounds")
-
-    def make(name: str) -> Path:
-        path = folder / f"{name}{SOUNDS[name].suffix}"
-        return path if path.exists() else SOUNDS[name].make(path)
-
-    return make
+    return maker(tmp_path_factory.mktemp("sounds"), SOUNDS)
 
 
 @pytest.mark.parametrize("name", SOUNDS)

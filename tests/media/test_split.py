@@ -15,7 +15,7 @@ from dreamlake.media.scan import Scan, scan
 from dreamlake.media.split import Splitter, container_for
 from dreamlake.media.stored import demux_segment
 from dreamlake.media.transcode import needs_rewrite
-from tests.clips import CLIPS, REAL_NAMES, X264, Clip, real_clip
+from tests.clips import CLIPS, REAL_NAMES, X264, Clip, maker
 
 from ._files import write_pictures
 
@@ -24,10 +24,7 @@ COPIED = [name for name in CLIPS if name != "h264-pcm"]
 
 @pytest.fixture(scope="module", params=[*COPIED, *REAL_NAMES])
 def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    name: str = request.param
-    if name in REAL_NAMES:
-        return real_clip(name)
-    return CLIPS[name].make(tmp_path_factory.mktemp("clips") / f"{name}{CLIPS[name].suffix}")
+    return maker(tmp_path_factory.mktemp("clips"), CLIPS)(request.param)
 
 
 def split(path: Path, folder: Path) -> tuple[Scan, Splitter, list[bytes]]:

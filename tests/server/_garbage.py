@@ -16,7 +16,7 @@ from sqlalchemy import update
 
 from dreamlake.core.kinds import VIDEO, Kind
 from dreamlake.core.playlist import parse_playlist
-from dreamlake.core.wire import Freed, GcReport
+from dreamlake.core.wireupkeep import Freed, GcReport
 from dreamlake.server.schema import bss_assets, jobs, staged, uploads
 from dreamlake.server.storage import Storage
 

@@ -12,7 +12,8 @@ from urllib.parse import unquote
 import pytest
 
 from dreamlake.core.kinds import AUDIO, IMAGE, KINDS, LABEL_TRACK, TEXT_TRACK, VIDEO, Kind, content_type
-from dreamlake.core.wire import METAS, decode_json
+from dreamlake.core.wire import decode_json
+from dreamlake.core.wireassets import METAS
 from dreamlake.server.schema import bss_assets
 from tests.recordings import LABELS, make_file, make_image, make_sound
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dreamlake.core.kinds import IMAGE
-from dreamlake.core.wire import GcReport
+from dreamlake.core.wireupkeep import GcReport
 from dreamlake.server.gc import collect
 from dreamlake.server.lambdas.hls_split import hls_split
 from dreamlake.server.schema import bss_assets, staged, uploads

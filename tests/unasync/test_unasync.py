@@ -249,6 +249,8 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     project.write("dreamlake/_async/_runtime.py", "import asyncio\n")
     project.write("dreamlake/_sync/_runtime.py", "import threading\n")
+    project.write("dreamlake/_async/_workers.py", "import asyncio\n")
+    project.write("dreamlake/_sync/_workers.py", "import threading\n")
     project.write(
         "dreamlake/_async/__init__.py",
         'from dreamlake._async.video import AsyncVideo, open\n\n__all__ = ["AsyncVideo", "open"]\n',
@@ -280,7 +282,7 @@ def test_write(project: Project) -> None:
         "def open(path: os.PathLike[str]): ...\n"
     )
     assert files["tests/_sync/deep/test_video.py"].endswith("\ndef test_video():\n    pass\n")
-    assert files["dreamlake/_sync/_runtime.py"] == "import threading\n"
+    assert files["dreamlake/_sync/_runtime.py"] == files["dreamlake/_sync/_workers.py"] == "import threading\n"
 
     assert project.run() == (0, [])
     assert project.run("--check") == (0, [])
@@ -328,10 +330,11 @@ def test_check_finds_an_edit_by_hand(project: Project, edit: str) -> None:
     assert project.run("--check") == (1, ["dreamlake/_sync/video.py: out of date: run scripts/unasync.py"])
 
 
-def test_check_finds_a_file_that_is_not_generated(project: Project) -> None:
+@pytest.mark.parametrize("name", unasync.HAND_WRITTEN)
+def test_check_finds_a_file_that_is_not_generated(project: Project, name: str) -> None:
     project.run()
-    project.write("dreamlake/_sync/deep/_runtime.py", "x = 1\n")
-    assert project.run("--check") == (1, ["dreamlake/_sync/deep/_runtime.py: without a source: run scripts/unasync.py"])
+    project.write(f"dreamlake/_sync/deep/{name}", "x = 1\n")
+    assert project.run("--check") == (1, [f"dreamlake/_sync/deep/{name}: without a source: run scripts/unasync.py"])
 
 
 @pytest.mark.parametrize("path", ["dreamlake/_sync/video.py", "dreamlake/_sync/other.py"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import dreamlake as dl
-from dreamlake._sync import lake as client
+from dreamlake._sync import connection as client
 from tests.conftest import serving
 from tests.faults import FaultProxy
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 
 import dreamlake as dl
-from dreamlake._sync import lake as client
+from dreamlake._sync import connection as client
 from tests.conftest import serving
 from tests.faults import Answer, Cut, FaultProxy, Lose, expired, failed_in_200, slow_down
 from tests.s3server import JuiceServer

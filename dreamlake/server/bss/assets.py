@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import IMAGE, KINDS, LABEL_TRACK, TEXT_TRACK, Kind, content_type
 from dreamlake.core.targets import check_name
-from dreamlake.core.wire import METAS, AssetMeta, AssetPage, RegisterAsset, Registered
+from dreamlake.core.wireassets import METAS, AssetMeta, AssetPage
+from dreamlake.core.wireuploads import RegisterAsset, Registered
 from dreamlake.errors import SourceError, UsageError
 from dreamlake.server.bss.objects import object_response
 from dreamlake.server.bss.pool import PoolKey, Verified, find_staged, hold_names, use

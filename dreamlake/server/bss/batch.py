@@ -15,7 +15,8 @@ from sqlalchemy import Select, select
 
 from dreamlake.core.kinds import IMAGE, KINDS, kind_named
 from dreamlake.core.signing import SignatureError
-from dreamlake.core.wire import (
+from dreamlake.core.wire import Success
+from dreamlake.core.wireuploads import (
     AskStatuses,
     BeginUploads,
     Begun,
@@ -25,7 +26,6 @@ from dreamlake.core.wire import (
     RunLambdas,
     Status,
     Statuses,
-    Success,
     UploadsBegun,
     UploadsFinished,
     UploadStarted,

@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import post
 from litestar.params import QueryParameter
 
-from dreamlake.core.wire import GcReport
+from dreamlake.core.wireupkeep import GcReport
 from dreamlake.server.access import ADMIN
 from dreamlake.server.gc import collect
 from dreamlake.server.lake import OpenLake

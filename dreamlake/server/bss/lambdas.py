@@ -9,7 +9,8 @@ from litestar import Request, post
 from litestar.params import FromPath
 
 from dreamlake.core.kinds import KINDS
-from dreamlake.core.wire import AssetMeta, AudioMeta, Registered, VideoMeta
+from dreamlake.core.wireassets import AssetMeta, AudioMeta, VideoMeta
+from dreamlake.core.wireuploads import Registered
 from dreamlake.server.access import SIGNED
 from dreamlake.server.bss.assets import current_meta, find_asset
 from dreamlake.server.errors import Refused

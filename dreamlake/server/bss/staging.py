@@ -19,7 +19,7 @@ from hashlib import sha256
 from sqlalchemy import func, select, update
 
 from dreamlake.core.parts import HASH_DIGITS
-from dreamlake.core.wire import CompleteUpload, InitUpload, UploadStarted
+from dreamlake.core.wireuploads import CompleteUpload, InitUpload, UploadStarted
 from dreamlake.server.bss import pool
 from dreamlake.server.bss.pool import PoolKey, UploadRow, Verified
 from dreamlake.server.errors import Refused

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from dreamlake.core.kinds import AUDIO, LABEL_TRACK, TEXT_TRACK, VIDEO
 from dreamlake.core.playlist import rewrite_uris
-from dreamlake.core.wire import StreamedMeta
+from dreamlake.core.wireassets import StreamedMeta
 from dreamlake.server.bss.assets import find_asset
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import OpenLake

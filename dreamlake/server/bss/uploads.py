@@ -8,13 +8,13 @@ from litestar import Request, Response, Router, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from dreamlake.core.kinds import KINDS
-from dreamlake.core.wire import (
+from dreamlake.core.wire import Success
+from dreamlake.core.wireuploads import (
     CompleteUpload,
     InitUpload,
     PartsDone,
     SignedParts,
     SignParts,
-    Success,
     UploadStarted,
     UploadTarget,
 )

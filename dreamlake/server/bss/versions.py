@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import LABEL_TRACK, TEXT_TRACK
-from dreamlake.core.wire import NewVersion, Registered
+from dreamlake.core.wireuploads import NewVersion, Registered
 from dreamlake.server.bss.assets import find_asset
 from dreamlake.server.bss.pool import PoolKey, hold_names, use
 from dreamlake.server.errors import Refused

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import Kind, kind_named
 from dreamlake.core.targets import check_name, join_path
-from dreamlake.core.wire import AssetCreated, AssetFound, AssetsCreated, CreateAsset, CreateAssets, Created
+from dreamlake.core.wirecatalog import AssetCreated, AssetFound, AssetsCreated, CreateAsset, CreateAssets, Created
 from dreamlake.errors import UsageError
 from dreamlake.server.access import Caller
 from dreamlake.server.catalog.tree import Memo, ensure_leaf, ensure_project, order

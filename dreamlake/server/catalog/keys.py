@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from sqlalchemy import select, update
 
 from dreamlake.core.targets import check_slug
-from dreamlake.core.wire import CreateKey, KeyInfo, KeyMade, KeyPage, Me, RotateSigning, SigningRotated
+from dreamlake.core.wirekeys import CreateKey, KeyInfo, KeyMade, KeyPage, Me, RotateSigning, SigningRotated
 from dreamlake.server.access import ADMIN, new_key
 from dreamlake.server.errors import Refused
 from dreamlake.server.lake import OpenLake

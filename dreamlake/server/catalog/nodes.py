@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import kind_named
 from dreamlake.core.targets import check_name, check_slug
-from dreamlake.core.wire import AssetCreated
-from dreamlake.core.wirecatalog import EPISODE, FOLDER, CreateNode
+from dreamlake.core.wirecatalog import EPISODE, FOLDER, AssetCreated, CreateNode
 from dreamlake.server.catalog.assets import Naming, name_asset
 from dreamlake.server.catalog.tree import ensure_folder, ensure_project
 from dreamlake.server.errors import Refused

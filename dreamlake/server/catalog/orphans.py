@@ -15,7 +15,7 @@ from sqlalchemy import Select, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.kinds import kind_named
-from dreamlake.core.wire import Orphan, OrphansFound, Repaired
+from dreamlake.core.wireupkeep import Orphan, OrphansFound, Repaired
 from dreamlake.server.catalog.assets import Naming, name_asset
 from dreamlake.server.catalog.tree import hold_tree
 from dreamlake.server.errors import Refused

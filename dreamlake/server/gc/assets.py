@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from dreamlake.core.kinds import KINDS
 from dreamlake.core.playlist import parse_playlist
-from dreamlake.core.wire import METAS, AssetMeta, Freed, StreamedMeta
+from dreamlake.core.wireassets import METAS, AssetMeta, StreamedMeta
+from dreamlake.core.wireupkeep import Freed
 from dreamlake.errors import MediaError
 from dreamlake.server.gate import chunk_gate
 from dreamlake.server.gc.run import PAGE, Run, pages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dreamlake.core.wire import Freed, GcReport
+from dreamlake.core.wireupkeep import Freed, GcReport
 from dreamlake.server.errors import Refused
 from dreamlake.server.gate import locked
 from dreamlake.server.gc.assets import collect_chunks, collect_leftovers, mark_assets

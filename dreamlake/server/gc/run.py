@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dreamlake.core.wire import Freed, GcReport
+from dreamlake.core.wireupkeep import Freed, GcReport
 from dreamlake.server.gc.marks import Marks
 from dreamlake.server.lake import Lake
 from dreamlake.server.storage import Listed

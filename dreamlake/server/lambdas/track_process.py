@@ -15,7 +15,7 @@ from anyio import to_thread
 from msgspec import UNSET
 
 from dreamlake.core.kinds import LABEL_TRACK
-from dreamlake.core.wire import TrackMeta
+from dreamlake.core.wireassets import TrackMeta
 from dreamlake.media.tracksplit import TrackChunk, TrackSplitter
 from dreamlake.server.chunks import AT_ONCE, ChunkSet
 from dreamlake.server.lambdas.outputs import store_playlist, working_folder

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from dreamlake.core.parts import CompletedPart
-from dreamlake.core.wire import PartDone
+from dreamlake.core.wireuploads import PartDone
 
 __all__ = [
     "URL_SECONDS", "Listed", "Pending", "Staged", "Storage", "StorageDown", "StorageError", "UnknownUploadError",

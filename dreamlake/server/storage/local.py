@@ -32,7 +32,7 @@ from typing import Self
 from anyio import to_thread
 
 from dreamlake.core.parts import CompletedPart
-from dreamlake.core.wire import PartDone
+from dreamlake.core.wireuploads import PartDone
 from dreamlake.server.storage.base import (
     Listed,
     Pending,

@@ -24,7 +24,7 @@ import httpx
 from anyio import to_thread
 
 from dreamlake.core.parts import MAX_PARTS, CompletedPart
-from dreamlake.core.wire import PartDone
+from dreamlake.core.wireuploads import PartDone
 from dreamlake.server.storage.base import (
     Pending,
     Staged,

@@ -10,7 +10,8 @@ import anyio.to_thread
 import httpx
 import pytest
 
-from dreamlake.server.inprocess import AsyncInProcessTransport, InProcessApp, InProcessTransport
+from dreamlake.server.inprocess import InProcessApp
+from dreamlake.server.transport import AsyncInProcessTransport, InProcessTransport
 
 MIB = 1 << 20
 WAIT = 20.0  # Bounds what must happen soon; nothing waits this long unless it is broken.

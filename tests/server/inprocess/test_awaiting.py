@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from dreamlake.server import inprocess
-from dreamlake.server.inprocess import AsyncInProcessTransport, InProcessApp
+from dreamlake.server.inprocess import InProcessApp
+from dreamlake.server.transport import AsyncInProcessTransport
 
 from ._app import MIB, WAIT, Lake, Pieces, async_client, elsewhere
 

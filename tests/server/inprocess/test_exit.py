@@ -8,7 +8,8 @@ from pathlib import Path
 SCRIPT = """
 import asyncio, atexit, json, os, sys, threading
 import httpx
-from dreamlake.server.inprocess import InProcessApp, InProcessTransport
+from dreamlake.server.inprocess import InProcessApp
+from dreamlake.server.transport import InProcessTransport
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -105,7 +106,7 @@ def test_interrupting_a_blocking_call() -> None:
 def test_a_forked_child_is_told() -> None:
     script = """
     def hold_the_locks():
-        with server._thread._gate, server._closing:
+        with server.thread._gate, server._closing:
             held.set()
             forked.wait(20)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamlake._async._runtime import Background
+from dreamlake._async._workers import Background
 
 NEVER = 3600.0  # seconds
 
