@@ -13,7 +13,7 @@ from dreamlake._async.video import AsyncVideo
 from dreamlake.config import lake_at
 from dreamlake.core.selection import Selection
 from dreamlake.core.targets import AssetUri, parse_source
-from dreamlake.core.vectors import MAX_FRAMES, SourceColumns, check_extra
+from dreamlake.core.vectors import MAX_FRAMES, NOWHERE, SourceColumns, check_extra
 from dreamlake.core.wirevectors import Hit, Where
 from dreamlake.errors import UsageError
 
@@ -86,7 +86,7 @@ async def columns_of(source: AsyncVideo | None, lake: AsyncLake) -> SourceColumn
         UsageError: not a clip, or one without frames.
     """
     if source is None:
-        return SourceColumns()
+        return NOWHERE
     if not isinstance(source, AsyncVideo):
         raise UsageError(f"source is the clip that the vector was made of, not a {type(source).__name__}")
     await source.load()

@@ -1,13 +1,11 @@
 """VectorIndex: vectors with captions and the clips that they were made of, found again by vector or by words (seed 1).
 
-Rows are grouped before they are sent, because each group is a commit: 256 of them, or what came within half a second.
-A row's id follows from what it says, so a group that is sent again, or a run that is repeated, adds nothing twice.
+Rows that are added one by one are grouped by ``vectorbuffer``, and many at once go by their columns. A row's id follows
+from what it says, so a group that is sent again, or a run that is repeated, adds nothing twice.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,21 +15,24 @@ from weakref import WeakSet
 
 from msgspec import UNSET
 
-from dreamlake._async._runtime import Background, Lock, async_property, demand, map_unordered, offload
+from dreamlake._async._runtime import async_property, demand, map_unordered, offload
 from dreamlake._async.searchresult import AsyncSearchResult, columns_of, condition_of
+from dreamlake._async.vectorbuffer import AsyncVectorBuffer
 from dreamlake._async.vectorlake import AsyncVectorLake
 from dreamlake._async.video import AsyncVideo
 from dreamlake.config import LakeAddress, current_lake
-from dreamlake.core.arrowrows import WAITING, Row, arrow, fitting, in_bodies, make_row, read_rows, write_rows
+from dreamlake.core.arrowrows import Rows, arrow, make_row, read_rows
 from dreamlake.core.encoders import Encoder, encoder_id
 from dreamlake.core.prefix import Place, resolve_place
 from dreamlake.core.targets import check_slug, join_path
 from dreamlake.core.vectors import (
-    SourceColumns,
+    NOWHERE,
     Vectors,
     as_vector,
     as_vectors,
+    canonical,
     check_caption,
+    check_captions,
     check_extra,
     check_row_id,
 )
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncVectorIndex", "flush_all", "vec_index", "vec_indexes"]
 
-log = logging.getLogger(__name__)
-
-GROUP = 256  # rows
-GROUP_SECONDS = 0.5
 IDS = 1000  # in a request
 AT_ONCE = 2
 
@@ -119,15 +116,7 @@ class AsyncVectorIndex:
         self._namespace: str | None = None
         self._seen: IndexInfo | None = None
         self._dim: int | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        """With no row that waits; a forked child leaves those of its parent to it."""
-        self._pid = os.getpid()
-        self._rows: list[Row] = []
-        self._committing = Lock()
-        self._failure: Exception | None = None
-        self._background = Background(self._commit_quietly, GROUP_SECONDS)
+        self._buffer = AsyncVectorBuffer(name, self._send)
 
     # -- what is known of it -----------------------------------------------------------------------------------------
 
@@ -172,7 +161,7 @@ class AsyncVectorIndex:
 
         with suppress(DreamlakeError):  # a repr never fails; where nothing can be awaited it says what was seen last
             demand(look, "a repr cannot wait for the lake")
-        count = (self._seen.count if self._seen is not None else 0) + len(self._rows)
+        count = (self._seen.count if self._seen is not None else 0) + len(self._buffer)
         return f'{type(self).__name__}("{self.name}", count={count}, dim={self._dim})'
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -218,21 +207,15 @@ class AsyncVectorIndex:
         Example:
             >>> await index.add(vector=my_encoder(clip[0]), caption=my_vlm(clip[0]), source=clip, camera="front")
         """
-        self._look()
         one = as_vector(vector, self._dim)
         text, plain = check_caption(caption), check_extra(extra)
         if id is not None:
             check_row_id(id)
-        columns = await columns_of(source, self._lake)
+        columns = NOWHERE if source is None else await columns_of(source, self._lake)
         await self._agree(one)
-        if (failure := self._failure) is not None:
-            self._failure = None
-            raise failure
-        if len(self._rows) >= WAITING:
-            await self._commit()
-        row = make_row(one.copy(), text, columns, plain, id)
-        self._rows.append(row)
-        self._background.ask(now=len(self._rows) >= GROUP)
+        await self._buffer.make_room()
+        row = make_row(one, text, columns, plain, id)
+        self._buffer.add(row)
         return row.id
 
     async def add_many(
@@ -261,27 +244,32 @@ class AsyncVectorIndex:
         Raises:
             As ``add``. All are looked at before the first one is sent.
         """
-        self._look()
         array = as_vectors(vectors, self._dim)
         columns = {"captions": captions, "sources": sources, "ids": ids, "extras": extras}
         for name, column in columns.items():
             if column is not None and len(column) != len(array):
                 raise UsageError(f"there are {len(array)} vectors and {len(column)} {name}")
-        texts = [check_caption(one) for one in captions] if captions is not None else [""] * len(array)
+        texts = [""] * len(array) if captions is None else check_captions(captions)
         common = check_extra(extra)
-        plain = [{**common, **check_extra(one)} for one in extras] if extras is not None else [common] * len(array)
-        for one in ids or ():
-            check_row_id(one)
-        clips = [SourceColumns()] * len(array)
+        said = [canonical(common)] * len(array)
+        if extras is not None:
+            said = [canonical({**common, **check_extra(one)}) for one in extras]
+        clips = [NOWHERE] * len(array)
         if sources is not None:
             clips = [await columns_of(clip, self._lake) for clip in sources]
+        given = None if ids is None else [check_row_id(one) for one in ids]
         await self._agree(array[0])
         await self.flush()
-        found: list[str] = []
-        groups = in_bodies(array, texts, clips, plain, ids, found)
-        async for _ in map_unordered(self._send, groups, AT_ONCE):
+        found: dict[int, list[str]] = {}
+
+        async def send(part: tuple[int, Rows]) -> None:
+            number, rows = part
+            body, found[number] = await offload(rows.write)
+            await self._send(body)
+
+        async for _ in map_unordered(send, Rows(array, texts, clips, said, given).bodies(), AT_ONCE):
             pass
-        return found
+        return [one for number in sorted(found) for one in found[number]]
 
     async def flush(self) -> None:
         """Commit all that was added.
@@ -290,9 +278,7 @@ class AsyncVectorIndex:
             LakeError: the lake refuses it; the rows wait for the next try.
             LakeUnreachableError: no answer.
         """
-        self._look()
-        if self._rows:
-            await self._commit()
+        await self._buffer.flush()
 
     # -- finding -----------------------------------------------------------------------------------------------------
 
@@ -449,18 +435,15 @@ class AsyncVectorIndex:
 
     async def drop(self) -> None:
         """Delete the index with all of its rows, those too that were not committed yet."""
-        self._look()
-        async with self._committing:
-            self._rows.clear()
+
+        async def drop() -> None:
             with suppress(NotFoundError):
                 await self._lake.drop(await self._owner(), self._place, self.name)
-            self._seen = self._dim = self._failure = None
+            self._seen = self._dim = None
+
+        await self._buffer.clear(drop)
 
     # -- how ---------------------------------------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        if self._pid != os.getpid():
-            self._begin()
 
     async def _owner(self) -> str:
         if self._namespace is None:
@@ -494,22 +477,7 @@ class AsyncVectorIndex:
         if len(vector) != self._dim:
             raise InvalidVectorError(f"the vectors of {self.name} have {self._dim} numbers, and this has {len(vector)}")
 
-    async def _commit(self) -> None:
-        async with self._committing:
-            while self._rows:
-                some = fitting(self._rows)
-                await self._send(some)
-                del self._rows[: len(some)]
-
-    async def _commit_quietly(self) -> None:
-        try:
-            await self._commit()
-        except Exception as error:  # noqa: BLE001 (the next call raises it)
-            self._failure = error
-            log.warning("%d rows of the vector index %s wait to be added: %s", len(self._rows), self.name, error)
-
-    async def _send(self, rows: Sequence[Row]) -> None:
-        body = await offload(partial(write_rows, rows))
+    async def _send(self, body: bytes) -> None:
         await self._lake.add_rows(await self._owner(), self._place, self.name, body, self._encoder_id)
 
 

@@ -14,7 +14,7 @@ from dreamlake._sync.video import Video
 from dreamlake.config import lake_at
 from dreamlake.core.selection import Selection
 from dreamlake.core.targets import AssetUri, parse_source
-from dreamlake.core.vectors import MAX_FRAMES, SourceColumns, check_extra
+from dreamlake.core.vectors import MAX_FRAMES, NOWHERE, SourceColumns, check_extra
 from dreamlake.core.wirevectors import Hit, Where
 from dreamlake.errors import UsageError
 
@@ -87,7 +87,7 @@ def columns_of(source: Video | None, lake: Lake) -> SourceColumns:
         UsageError: not a clip, or one without frames.
     """
     if source is None:
-        return SourceColumns()
+        return NOWHERE
     if not isinstance(source, Video):
         raise UsageError(f"source is the clip that the vector was made of, not a {type(source).__name__}")
     source.load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+from anyio import to_thread
 from litestar import Request, Router, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
@@ -36,6 +37,7 @@ from dreamlake.server.vectors.rows import read_body
 __all__ = ["vectors_router"]
 
 MAX_ENCODER = 200
+SMALL = 64 * 1024  # bytes, which are looked at in the time that handing them to a thread takes
 READ = {"scope": "read"}  # that they are POST is for what they are asked with
 
 Prefix = Annotated[str | None, QueryParameter(description="the folder that the index is in")]
@@ -96,7 +98,9 @@ async def add(
     """
     if encoder is not None and not (0 < len(encoder) <= MAX_ENCODER and encoder.isprintable()):
         raise Refused(400, f"the id of an encoder is a text of 1 to {MAX_ENCODER} printable characters")
-    record, count = await lake.vectors.add(place, encoder, read_body(await request.body()))
+    body = await request.body()
+    table = read_body(body) if len(body) <= SMALL else await to_thread.run_sync(read_body, body)
+    record, count = await lake.vectors.add(place, encoder, table)
     return Added(count, record.dim)
 
 
@@ -115,7 +119,7 @@ async def search(data: JSONBody[SearchVectors], lake: OpenLake, place: AskedInde
     """The rows nearest to a vector, those with the words of a text, or both as one ranking."""
     if data.vector is None and data.text is None:
         raise Refused(400, "say what is looked for: a vector, a text, or both")
-    return Hits(await lake.vectors.search(await find_record(lake.database, place), data))
+    return Hits(await lake.vectors.search(place, data))
 
 
 @post("/{name:str}/delete", status_code=200)

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
+from anyio import to_thread
 
 from dreamlake.core.vectors import Vectors, as_vector, fuse
 from dreamlake.core.wirevectors import Ann, Hit, Leg, SearchVectors
 from dreamlake.server.vectors.filters import condition
-from dreamlake.server.vectors.index import Index
+from dreamlake.server.vectors.index import PAYLOAD, Index
+from dreamlake.server.vectors.known import Numbers
 from dreamlake.server.vectors.lance import failures, lancedb
+from dreamlake.server.vectors.snapshot import Snapshot
 
 __all__ = ["by_vector", "search"]
 
-Found = dict[str, tuple[float, dict[str, Any]]]  # rows by their ids, best first, with their scores
-
 DEPTH = 4  # times as many rows as are wanted are looked at in each leg of a search by both
 LEAST = 100
-PAYLOAD = ["id", "caption", "videoId", "st", "et", "fs", "fe", "frames", "extra"]
+INLINE = 2_000_000  # numbers that are compared at once while others wait: less than a millisecond
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a leg has found.
+
+    Attributes:
+        scores: of rows by their numbers, best first.
+        rows: those of them that were in memory.
+        places: where LanceDB says that they are.
+    """
+
+    scores: dict[int, float] = field(default_factory=dict)
+    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    places: dict[int, int] = field(default_factory=dict)
 
 
 async def search(index: Index, data: SearchVectors, ann: Ann | None, *, in_memory: bool) -> list[Hit]:
@@ -40,10 +58,15 @@ async def search(index: Index, data: SearchVectors, ann: Ann | None, *, in_memor
     if data.text is not None:
         legs["text"] = await _by_text(index, data.text, limit, said)
     if both:
-        ranked = fuse({name: list(found) for name, found in legs.items()}, data.limit)
-        rows = {row_id: row for found in legs.values() for row_id, (_, row) in found.items()}
-        return [_hit(rows[row_id], score, names) for row_id, score, names in ranked]
-    return [_hit(row, score, [name]) for name, found in legs.items() for score, row in found.values()]
+        ranked = fuse({name: list(found.scores) for name, found in legs.items()}, data.limit)
+    else:
+        ranked = [(one, score, [name]) for name, found in legs.items() for one, score in found.scores.items()]
+    rows = {one: row for found in legs.values() for one, row in found.rows.items()}
+    places = {one: place for found in legs.values() for one, place in found.places.items()}
+    # Only what is answered is read: the legs look at many more rows.
+    if left := {one: places.get(one) for one, _, _ in ranked if one not in rows}:
+        rows |= await index.rows_of(left, PAYLOAD)
+    return [_hit(rows[one], score, names) for one, score, names in ranked if one in rows]
 
 
 async def by_vector(
@@ -52,38 +75,49 @@ async def by_vector(
     """The rows nearest to a vector, by the cosine."""
     table = await index.table()
     if table is None:
-        return {}
-    if ann is None and in_memory:
+        return Found()
+    if in_memory:
         among = None if said is None else await index.numbers(said)
-        snapshot = await index.snapshot()
-        seq, cosines = snapshot.nearest(vector, limit, among)
-        rows = await index.rows_of(seq, PAYLOAD)
-        pairs = zip(seq.tolist(), cosines.tolist(), strict=True)
-        return {rows[number]["id"]: (cosine, rows[number]) for number, cosine in pairs if number in rows}
-    query = table.query().nearest_to(vector).distance_type("cosine").limit(limit).select([*PAYLOAD, "_distance"])
+        return await _in_memory(await index.snapshot(), vector, limit, among, near=ann is not None)
+    query = table.query().nearest_to(vector).distance_type("cosine").limit(limit)
+    query = query.select(["seq", "_distance"]).with_row_id()
     if said is not None:
         query = query.where(said)
     query = query.bypass_vector_index() if ann is None else query.nprobes(ann.probes).refine_factor(ann.refine)
     with failures():
         found = await query.to_arrow()
-    return {row["id"]: (1.0 - row["_distance"], row) for row in found.to_pylist()}
+    seq = found["seq"].to_pylist()
+    scores = {one: 1.0 - distance for one, distance in zip(seq, found["_distance"].to_pylist(), strict=True)}
+    return Found(scores, places=dict(zip(seq, found["_rowid"].to_pylist(), strict=True)))
+
+
+async def _in_memory(snapshot: Snapshot, vector: Vectors, limit: int, among: Numbers | None, *, near: bool) -> Found:
+    compare = partial(snapshot.nearest, vector, limit, among, near=near)
+    small = snapshot.vectors.size <= INLINE or (near and snapshot.partitions is not None)
+    at, cosines = compare() if small else await to_thread.run_sync(compare)
+    seq = snapshot.seq[at].tolist()
+    rows = snapshot.rows(at)
+    scores = dict(zip(seq, cosines.tolist(), strict=True))
+    return Found(scores, {} if rows is None else dict(zip(seq, rows, strict=True)))
 
 
 async def _by_text(index: Index, text: str, limit: int, said: str | None) -> Found:
     """The rows whose captions have these words, by BM25."""
     table = await index.text_table()
     if table is None:
-        return {}
+        return Found()
     query = table.query().nearest_to_text(lancedb().query.MatchQuery(text, "caption"))
-    query = query.limit(limit).select([*PAYLOAD, "_score"])
+    query = query.limit(limit).select(["seq", "_score"]).with_row_id()
     if said is not None:
         query = query.where(said)
     with failures():
         found = await query.to_arrow()
-    return {row["id"]: (row["_score"], row) for row in found.to_pylist()}
+    seq = found["seq"].to_pylist()
+    scores = dict(zip(seq, found["_score"].to_pylist(), strict=True))
+    return Found(scores, places=dict(zip(seq, found["_rowid"].to_pylist(), strict=True)))
 
 
-def _hit(row: dict[str, Any], score: float, names: list[Any]) -> Hit:
+def _hit(row: dict[str, Any], score: float, names: list[Leg]) -> Hit:
     return Hit(
         id=row["id"],
         score=score,
