@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -187,10 +186,26 @@ def _body(
             arrays.append(pa.nulls(len(ids), field.type))
         else:
             arrays.append(column if isinstance(column, pa.Array) else pa.array(column, field.type))
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, schema) as writer:
+    sink = _Pieces()
+    with pa.ipc.new_stream(pa.PythonFile(sink, "w"), schema) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    return sink.getvalue()
+    return b"".join(sink.pieces)
+
+
+class _Pieces:
+    """A file that keeps what Arrow writes to it as it is: a buffer that grows would copy the vectors twice."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.pieces: list[Any] = []
+
+    def write(self, data: Any) -> int:
+        self.pieces.append(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """There is nothing behind it."""
 
 
 def read_rows(body: bytes) -> pa.Table:
