@@ -271,13 +271,18 @@ class Index:
     @property
     def unsorted(self) -> bool:
         """Whether ``sort`` has something to do."""
-        return len(self._snapshot.seq) > 0 and self._snapshot.outgrown
+        return self.held > 0 and self._snapshot.outgrown
 
     def forget(self) -> int:
         """Let go of the vectors; how many bytes they took."""
         freed = self.nbytes
         self._snapshot = Snapshot.empty(self.dim)
         return freed
+
+    @property
+    def held(self) -> int:
+        """How many rows are in memory."""
+        return len(self._snapshot.seq)
 
     @property
     def nbytes(self) -> int:

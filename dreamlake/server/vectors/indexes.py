@@ -23,6 +23,7 @@ from dreamlake.server.vectors.index import Index
 from dreamlake.server.vectors.lance import connect, failures
 from dreamlake.server.vectors.records import PlaceOfIndex, Record, ensure_record, find_record, record_with_id, set_ann
 from dreamlake.server.vectors.search import search
+from dreamlake.server.vectors.snapshot import SMALL
 from dreamlake.server.vectors.upkeep import FRAGMENTS, build_ann, compact, outgrown
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Indexes:
 
     async def _search(self, record: Record, data: SearchVectors) -> list[Hit]:
         index = await self.opened(record)
-        count = await index.count()
+        count = index.held or await index.count()
         in_memory = self._in_memory(index, count)
         ann = None if data.exact else record.ann
         if ann is not None and in_memory and index.unsorted:
@@ -183,8 +184,9 @@ class Indexes:
 
     def _in_memory(self, index: Index, rows: int) -> bool:
         """Whether the vectors of an index may be in memory; those that were not searched for longest make room."""
-        wanted = rows * index.dim * 4
+        wanted = rows * index.dim * 4 * (SMALL + 1) // SMALL  # with what goes with them
         if wanted > self._settings.vector_bytes:
+            index.forget()
             return False
         held = sum(one.nbytes for one in self._open.values() if one is not index)
         for one in sorted(self._open.values(), key=lambda one: one.used):

@@ -20,7 +20,7 @@ RECALL = 0.97  # of the nearest, that is wanted of an approximate index
 NEAREST = 10
 QUERIES = 64
 NOISE = 0.1  # of a vector's length, so that no query is a row
-ROUNDS = 8  # in which the centres find their places
+ROUNDS = 4  # in which the centres find their places
 SAMPLE = 32  # vectors for each centre that they find them with
 BLOCK = 8192  # vectors that are compared with all centres at once
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from anyio import to_thread
 
 from dreamlake.core.vectors import Vectors, as_vector, fuse
 from dreamlake.core.wirevectors import Ann, Hit, Leg, SearchVectors
+from dreamlake.server.taskpool import run_all
 from dreamlake.server.vectors.filters import condition
 from dreamlake.server.vectors.index import PAYLOAD, Index
 from dreamlake.server.vectors.known import Numbers
@@ -30,13 +32,13 @@ class Found:
 
     Attributes:
         scores: of rows by their numbers, best first.
-        rows: those of them that were in memory.
-        places: where LanceDB says that they are.
+        places: of them, in memory or else in LanceDB.
+        snapshot: what is in memory; None for LanceDB.
     """
 
     scores: dict[int, float] = field(default_factory=dict)
-    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     places: dict[int, int] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
 
 
 async def search(index: Index, data: SearchVectors, ann: Ann | None, *, in_memory: bool) -> list[Hit]:
@@ -52,21 +54,33 @@ async def search(index: Index, data: SearchVectors, ann: Ann | None, *, in_memor
     vector = None if data.vector is None else as_vector(data.vector, index.dim)
     both = vector is not None and data.text is not None
     limit = max(DEPTH * data.limit, LEAST) if both else data.limit
-    legs: dict[Leg, Found] = {}
+    work: dict[Leg, Callable[[], Coroutine[Any, Any, Found]]] = {}
     if vector is not None:
-        legs["vector"] = await by_vector(index, vector, limit, said, ann, in_memory=in_memory)
+        work["vector"] = partial(by_vector, index, vector, limit, said, ann, in_memory=in_memory)
     if data.text is not None:
-        legs["text"] = await _by_text(index, data.text, limit, said)
+        work["text"] = partial(_by_text, index, data.text, limit, said)
+    legs = dict(zip(work, await run_all(list(work.values())), strict=True))
     if both:
         ranked = fuse({name: list(found.scores) for name, found in legs.items()}, data.limit)
     else:
         ranked = [(one, score, [name]) for name, found in legs.items() for one, score in found.scores.items()]
-    rows = {one: row for found in legs.values() for one, row in found.rows.items()}
-    places = {one: place for found in legs.values() for one, place in found.places.items()}
-    # Only what is answered is read: the legs look at many more rows.
-    if left := {one: places.get(one) for one, _, _ in ranked if one not in rows}:
-        rows |= await index.rows_of(left, PAYLOAD)
+    rows = await _rows(index, [one for one, _, _ in ranked], list(legs.values()))
     return [_hit(rows[one], score, names) for one, score, names in ranked if one in rows]
+
+
+async def _rows(index: Index, wanted: list[int], legs: list[Found]) -> dict[int, dict[str, Any]]:
+    """The rows that are answered, by their numbers; the legs have looked at many more."""
+    rows: dict[int, dict[str, Any]] = {}
+    places: dict[int, int] = {}
+    for found in legs:
+        if found.snapshot is None:
+            places |= found.places
+        elif there := [one for one in wanted if one in found.places]:
+            held = found.snapshot.rows([found.places[one] for one in there])
+            rows |= dict(zip(there, held, strict=False))  # nothing is held where it would be large
+    if left := {one: places.get(one) for one in wanted if one not in rows}:
+        rows |= await index.rows_of(left, PAYLOAD)
+    return rows
 
 
 async def by_vector(
@@ -88,7 +102,7 @@ async def by_vector(
         found = await query.to_arrow()
     seq = found["seq"].to_pylist()
     scores = {one: 1.0 - distance for one, distance in zip(seq, found["_distance"].to_pylist(), strict=True)}
-    return Found(scores, places=dict(zip(seq, found["_rowid"].to_pylist(), strict=True)))
+    return Found(scores, dict(zip(seq, found["_rowid"].to_pylist(), strict=True)))
 
 
 async def _in_memory(snapshot: Snapshot, vector: Vectors, limit: int, among: Numbers | None, *, near: bool) -> Found:
@@ -96,9 +110,7 @@ async def _in_memory(snapshot: Snapshot, vector: Vectors, limit: int, among: Num
     small = snapshot.vectors.size <= INLINE or (near and snapshot.partitions is not None)
     at, cosines = compare() if small else await to_thread.run_sync(compare)
     seq = snapshot.seq[at].tolist()
-    rows = snapshot.rows(at)
-    scores = dict(zip(seq, cosines.tolist(), strict=True))
-    return Found(scores, {} if rows is None else dict(zip(seq, rows, strict=True)))
+    return Found(dict(zip(seq, cosines.tolist(), strict=True)), dict(zip(seq, at.tolist(), strict=True)), snapshot)
 
 
 async def _by_text(index: Index, text: str, limit: int, said: str | None) -> Found:
@@ -114,7 +126,7 @@ async def _by_text(index: Index, text: str, limit: int, said: str | None) -> Fou
         found = await query.to_arrow()
     seq = found["seq"].to_pylist()
     scores = dict(zip(seq, found["_score"].to_pylist(), strict=True))
-    return Found(scores, places=dict(zip(seq, found["_rowid"].to_pylist(), strict=True)))
+    return Found(scores, dict(zip(seq, found["_rowid"].to_pylist(), strict=True)))
 
 
 def _hit(row: dict[str, Any], score: float, names: list[Leg]) -> Hit:

@@ -7,6 +7,7 @@ that another process has changed is read as far as it is new, and no further.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,11 @@ from dreamlake.server.vectors.partitions import Partitions, measured, partitione
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Snapshot", "normalised"]
+__all__ = ["SMALL", "Snapshot", "normalised"]
 
 ROOM = 1.5  # so many times as large a buffer becomes as it has to be; pages that are not written to cost nothing
 SMALL = 4  # what goes with vectors is in memory too while it has no more than a 4th of their bytes
+CHUNKS = 64  # of what goes with vectors, with more of which they are joined
 GROWN = 2  # neighbourhoods are made anew when there are so many times as many rows
 
 
@@ -137,15 +139,12 @@ class Snapshot:
         best = np.lexsort((self.seq[rows], -cosines))[:limit]
         return rows[best], cosines[best]
 
-    def rows(self, at: Numbers) -> list[dict[str, Any]] | None:
-        """What goes with the rows at these places; None where it is not in memory."""
+    def rows(self, at: Sequence[int]) -> list[dict[str, Any]]:
+        """What goes with the rows at these places; nothing where it is not in memory."""
         if self.payload is None:
-            return None
-        found: list[dict[str, Any]] = self.payload.take(arrow().array(at)).to_pylist()
+            return []
+        found: list[dict[str, Any]] = self.payload.take(arrow().array(at, "int64")).to_pylist()
         return found
-
-
-CHUNKS = 64  # of what goes with vectors, with more of which they are joined
 
 
 def normalised(vectors: Vectors) -> Vectors:
