@@ -12,10 +12,10 @@ import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from dreamlake._async._runtime import Background, Lock, offload
-from dreamlake.core.arrowrows import WAITING, Row, fitting, write_rows
+from dreamlake._async._runtime import Background, Lock, map_unordered, offload
+from dreamlake.core.arrowrows import WAITING, Row, Rows, fitting, write_rows
 
-__all__ = ["AsyncVectorBuffer"]
+__all__ = ["AsyncVectorBuffer", "send_rows"]
 
 log = logging.getLogger("dreamlake")
 
@@ -95,3 +95,23 @@ class AsyncVectorBuffer:
         except Exception as error:  # noqa: BLE001 (the next call raises it)
             self._failure = error
             log.warning("%d rows of the vector index %s wait to be added: %s", len(self._rows), self._name, error)
+
+
+async def send_rows(rows: Rows, send: Callable[[bytes], Awaitable[None]], at_once: int) -> list[str]:
+    """Have many rows committed, and return their ids.
+
+    Args:
+        rows: any number.
+        send: has the lake commit an Arrow IPC stream of rows.
+        at_once: how many of these may be under way.
+    """
+    found: dict[int, list[str]] = {}
+
+    async def commit(part: tuple[int, Rows]) -> None:
+        first, some = part
+        body, found[first] = await offload(some.write)
+        await send(body)
+
+    async for _ in map_unordered(commit, rows.bodies(), at_once):
+        pass
+    return [one for first in sorted(found) for one in found[first]]

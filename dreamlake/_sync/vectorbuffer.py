@@ -13,10 +13,10 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from dreamlake._sync._runtime import Background, Lock, offload
-from dreamlake.core.arrowrows import WAITING, Row, fitting, write_rows
+from dreamlake._sync._runtime import Background, Lock, map_unordered, offload
+from dreamlake.core.arrowrows import WAITING, Row, Rows, fitting, write_rows
 
-__all__ = ["VectorBuffer"]
+__all__ = ["VectorBuffer", "send_rows"]
 
 log = logging.getLogger("dreamlake")
 
@@ -96,3 +96,23 @@ class VectorBuffer:
         except Exception as error:  # noqa: BLE001 (the next call raises it)
             self._failure = error
             log.warning("%d rows of the vector index %s wait to be added: %s", len(self._rows), self._name, error)
+
+
+def send_rows(rows: Rows, send: Callable[[bytes], None], at_once: int) -> list[str]:
+    """Have many rows committed, and return their ids.
+
+    Args:
+        rows: any number.
+        send: has the lake commit an Arrow IPC stream of rows.
+        at_once: how many of these may be under way.
+    """
+    found: dict[int, list[str]] = {}
+
+    def commit(part: tuple[int, Rows]) -> None:
+        first, some = part
+        body, found[first] = offload(some.write)
+        send(body)
+
+    for _ in map_unordered(commit, rows.bodies(), at_once):
+        pass
+    return [one for first in sorted(found) for one in found[first]]

@@ -7,7 +7,7 @@ from what it says, so a group that is sent again, or a run that is repeated, add
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -16,77 +16,35 @@ from weakref import WeakSet
 
 from msgspec import UNSET
 
-from dreamlake._sync._runtime import demand, map_unordered, offload
-from dreamlake._sync.searchresult import SearchResult, columns_of, condition_of
-from dreamlake._sync.vectorbuffer import VectorBuffer
+from dreamlake._sync._runtime import demand, offload
+from dreamlake._sync.searchresult import SearchResult
+from dreamlake._sync.vectorbuffer import VectorBuffer, send_rows
+from dreamlake._sync.vectorinput import asked, columns_of, condition_of, rows_of
 from dreamlake._sync.vectorlake import VectorLake
 from dreamlake._sync.video import Video
-from dreamlake.config import LakeAddress, current_lake
-from dreamlake.core.arrowrows import Rows, arrow, make_row, read_rows
+from dreamlake.config import LakeAddress
+from dreamlake.core.arrowrows import arrow, make_row, read_rows
 from dreamlake.core.encoders import Encoder, encoder_id
-from dreamlake.core.prefix import Place, resolve_place
-from dreamlake.core.targets import check_slug, join_path
+from dreamlake.core.prefix import Place
 from dreamlake.core.vectors import (
     NOWHERE,
     Vectors,
     as_vector,
     as_vectors,
-    canonical,
     check_caption,
-    check_captions,
     check_extra,
     check_row_id,
 )
-from dreamlake.core.wirevectors import DeleteRows, IndexInfo, SearchVectors, UpdateRow
+from dreamlake.core.wirevectors import IndexInfo, SearchVectors, UpdateRow
 from dreamlake.errors import DreamlakeError, InvalidVectorError, MissingExtraError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["VectorIndex", "flush_all", "vec_index", "vec_indexes"]
+__all__ = ["VectorIndex", "flush_all"]
 
-IDS = 1000  # in a request
-AT_ONCE = 2
-
-
-def vec_index(
-    name: str, *, space: str | None = None, prefix: str | None = None, encoder: Encoder | None = None
-) -> VectorIndex:
-    """A vector index by its name. It is made when the first vector is added; until then nothing is asked or sent.
-
-    Args:
-        name: of the index, in the folder of the Prefix in force; with a ``/`` in it a path, as of ``upload``.
-        space: ``space@namespace`` or ``space``.
-        prefix: a folder, below the Prefix in force unless it is absolute.
-        encoder: what makes vectors of texts and images, so that these can be searched for. It has an ``id``, which the
-            index keeps, and ``encode_text(text)`` or ``encode_image(image)`` or both.
-
-    Raises:
-        UsageError: a name or a place that cannot be, or an encoder without an id.
-
-    Example:
-        >>> index = dl.vec_index("my-experiment", space="robotics@alice")
-        >>> index.add(vector=my_encoder(clip[0]), caption="a robot arm", source=clip)
-        >>> results = index.search("robot picking up cup", limit=10)
-    """
-    if not isinstance(name, str) or not name.strip("/"):
-        raise UsageError(f"a vector index has a name, not {name!r}")
-    outer = resolve_place(space=space, prefix=prefix)
-    folder, _, last = join_path(outer.folder, name).rpartition("/")
-    check_slug(last, "a vector index")
-    place = Place(outer.space, resolve_place(prefix=folder or "/").folder)
-    return VectorIndex(current_lake(), place, last, encoder)
-
-
-def vec_indexes(prefix: str | None = None, *, space: str | None = None) -> Iterator[IndexInfo]:
-    """The vector indexes of a space, or below a folder of it, in the order of their paths.
-
-    Args:
-        prefix: a folder, below the Prefix in force unless it is absolute.
-        space: ``space@namespace`` or ``space``.
-    """
-    return VectorLake(current_lake()).indexes(resolve_place(space=space, prefix=prefix))
+AT_ONCE = 2  # bodies on their way to a server; an embedded lake has our cores, and is not faster by two
 
 
 def flush_all() -> None:
@@ -245,32 +203,10 @@ class VectorIndex:
         Raises:
             As ``add``. All are looked at before the first one is sent.
         """
-        array = as_vectors(vectors, self._dim)
-        columns = {"captions": captions, "sources": sources, "ids": ids, "extras": extras}
-        for name, column in columns.items():
-            if column is not None and len(column) != len(array):
-                raise UsageError(f"there are {len(array)} vectors and {len(column)} {name}")
-        texts = [""] * len(array) if captions is None else check_captions(captions)
-        common = check_extra(extra)
-        said = [canonical(common)] * len(array)
-        if extras is not None:
-            said = [canonical({**common, **check_extra(one)}) for one in extras]
-        clips = [NOWHERE] * len(array)
-        if sources is not None:
-            clips = [columns_of(clip, self._lake) for clip in sources]
-        given = None if ids is None else [check_row_id(one) for one in ids]
-        self._agree(array[0])
+        rows = rows_of(self._lake, as_vectors(vectors, self._dim), captions, sources, ids, extras, extra)
+        self._agree(rows.vectors[0])
         self.flush()
-        found: dict[int, list[str]] = {}
-
-        def send(part: tuple[int, Rows]) -> None:
-            number, rows = part
-            body, found[number] = offload(rows.write)
-            self._send(body)
-
-        for _ in map_unordered(send, Rows(array, texts, clips, said, given).bodies(), AT_ONCE):
-            pass
-        return [one for number in sorted(found) for one in found[number]]
+        return send_rows(rows, self._send, 1 if self._lake.address.data is not None else AT_ONCE)
 
     def flush(self) -> None:
         """Commit all that was added.
@@ -315,30 +251,11 @@ class VectorIndex:
         self.flush()
         if self._encoder is not None and self._seen is None:
             self._fetch()  # whose vectors they are
-        vector, text = self._asked(query)
+        vector, text = asked(query, self._encoder, self._dim, self.name)
         numbers = None if vector is None else vector.astype(float).tolist()
         body = SearchVectors(vector=numbers, text=text, limit=limit, where=condition, exact=exact)
         hits = self._lake.search_rows(self._owner(), self._place, self.name, body)
         return [SearchResult(self._lake, hit) for hit in hits]
-
-    def _asked(self, query: Any) -> tuple[Vectors | None, str | None]:
-        """The vector and the text that a query means."""
-        encoder = self._encoder
-        if isinstance(query, str):
-            if not query.strip():
-                raise UsageError("an empty text finds nothing")
-            if encoder is None or not hasattr(encoder, "encode_text"):
-                return None, query
-            return as_vector(offload(partial(encoder.encode_text, query)), self._dim), query
-        from PIL.Image import Image
-
-        if not isinstance(query, Video | Image):
-            return as_vector(query, self._dim), None
-        if encoder is None or not hasattr(encoder, "encode_image"):
-            what = "a video" if isinstance(query, Video) else "an image"
-            raise UsageError(f"{what} is searched for through an encoder: vec_index({self.name!r}, encoder=…)")
-        image = query.thumbnail if isinstance(query, Video) else query
-        return as_vector(offload(partial(encoder.encode_image, image)), self._dim), None
 
     def to_arrow(self) -> pa.Table:
         """All rows as a table of Arrow, as they are at one moment.
@@ -380,15 +297,8 @@ class VectorIndex:
             raise UsageError("say which rows are to be deleted: their ids, or where=…; drop() deletes all of the index")
         self.flush()
         condition, owner = condition_of(where), self._owner()
-        listed: list[list[str] | None] = [None]
-        if ids is not None:
-            every = [check_row_id(one) for one in ([ids] if isinstance(ids, str) else ids)]
-            listed = [every[at : at + IDS] for at in range(0, len(every), IDS)]
-        gone = 0
-        for some in listed:
-            body = DeleteRows(some, condition)
-            gone += self._lake.delete_rows(owner, self._place, self.name, body).deleted
-        return gone
+        every = None if ids is None else [check_row_id(one) for one in ([ids] if isinstance(ids, str) else ids)]
+        return self._lake.delete_rows(owner, self._place, self.name, every, condition)
 
     def update(
         self,
