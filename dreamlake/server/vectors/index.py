@@ -303,8 +303,7 @@ class Index:
         with failures():
             version = await table.version()
             if self._texts is None or self._texts[0] != version:
-                there = await self._indexed_texts(table)
-                self._texts = await table.version() if there else version, there
+                self._texts = version, await self._indexed_texts(table)  # looked at again when that has changed it
         return table if self._texts[1] else None
 
     async def _indexed_texts(self, table: Any) -> bool:

@@ -18,6 +18,7 @@ __all__ = ["NOISE", "QUERIES", "RECALL", "Partitions", "measured", "partitioned"
 
 RECALL = 0.97  # of the nearest, that is wanted of an approximate index
 NEAREST = 10
+DEPTH = 8  # times as many rows as are wanted are compared at least
 QUERIES = 64
 NOISE = 0.1  # of a vector's length, so that no query is a row
 ROUNDS = 4  # in which the centres find their places
@@ -49,20 +50,24 @@ class Partitions:
         there = np.concatenate([[0], np.cumsum(kept[: self.rows])])
         return Partitions(self.centres, there[self.bounds], self.probes)
 
-    def near(self, query: Vectors, vectors: Vectors, probes: int | None = None) -> tuple[NDArray[np.int64], Vectors]:
+    def near(
+        self, query: Vectors, vectors: Vectors, limit: int, probes: int | None = None
+    ) -> tuple[NDArray[np.int64], Vectors]:
         """Rows near to a vector, and their cosines.
 
         Args:
             query: (D,) of length 1.
             vectors: (N, D) all rows; those behind the last neighbourhood are looked at too.
-            probes: another number of them.
+            limit: how many are wanted; for many of them more neighbourhoods are looked at.
+            probes: another number of these.
         """
-        probes = min(self.probes if probes is None else probes, len(self.centres))
-        chosen = np.argpartition(-(self.centres @ query), probes - 1)[:probes]
-        spans = [(int(self.bounds[one]), int(self.bounds[one + 1])) for one in chosen]
+        nearest = np.argsort(-(self.centres @ query))
+        rows = np.cumsum(np.diff(self.bounds)[nearest])
+        enough = max(self.probes if probes is None else probes, int(np.searchsorted(rows, DEPTH * limit)) + 1)
+        spans = [(int(self.bounds[one]), int(self.bounds[one + 1])) for one in nearest[:enough]]
         spans.append((self.rows, len(vectors)))
-        rows = np.concatenate([np.arange(*span) for span in spans])
-        return rows, np.concatenate([vectors[first:last] @ query for first, last in spans])
+        found = np.concatenate([np.arange(*span) for span in spans])
+        return found, np.concatenate([vectors[first:last] @ query for first, last in spans])
 
 
 def partitioned(vectors: Vectors, seed: int = 0) -> tuple[NDArray[np.int64], Partitions]:
@@ -120,7 +125,7 @@ def measured(partitions: Partitions, vectors: Vectors, seed: int = 0) -> Partiti
     nearest = [_best(np.arange(len(vectors)), vectors @ query) for query in queries]
     probes = 1
     while 4 * probes <= len(partitions.centres):  # beyond, it would be no faster than comparing all
-        found = [_best(*partitions.near(query, vectors, probes)) for query in queries]
+        found = [_best(*partitions.near(query, vectors, NEAREST, probes)) for query in queries]
         same = sum(len(one & other) for one, other in zip(found, nearest, strict=True))
         if same >= RECALL * sum(map(len, nearest)):
             return Partitions(partitions.centres, partitions.bounds, probes)

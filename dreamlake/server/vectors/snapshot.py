@@ -125,7 +125,7 @@ class Snapshot:
         direction = normalised(query[None])[0]
         partitions = self.partitions if near and among is None else None
         if partitions is not None and partitions.probes:
-            rows, cosines = partitions.near(direction, self.vectors)
+            rows, cosines = partitions.near(direction, self.vectors, limit)
         else:
             rows, cosines = np.arange(len(self.seq)), self.vectors @ direction
         if among is not None:
