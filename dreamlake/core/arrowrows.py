@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +22,7 @@ __all__ = [
 ARROW = "application/vnd.apache.arrow.stream"
 WAITING = 8192  # rows that may wait to be sent; who adds more waits for them
 BODY = 16 * 1024**2  # bytes of rows in a request
+OTHER = 200  # of a row beside its vector, its texts and its frames
 
 
 class Row(NamedTuple):
@@ -71,8 +72,10 @@ class Rows:
 
     def bodies(self) -> Iterator[tuple[int, Rows]]:
         """As many of them as go into a request, each with the number of its first row."""
-        sizes = np.fromiter(map(_size, self.captions, self.sources, self.extras), np.int64, len(self.captions))
-        ends = np.cumsum(sizes + self.vectors[0].nbytes)
+        frames = (one.frames or () for one in self.sources)
+        columns: tuple[Iterable[Sized], ...] = (self.captions, self.extras, frames)
+        sizes = [np.fromiter(map(len, column), np.int64, len(self.captions)) for column in columns]
+        ends = np.cumsum(self.vectors[0].nbytes + OTHER + 4 * sum(sizes))
         first = 0
         while first < len(ends):
             behind = 0 if first == 0 else int(ends[first - 1])
@@ -107,7 +110,7 @@ def fitting(rows: Sequence[Row]) -> list[Row]:
 
 def _size(caption: str, source: SourceColumns, extra: str) -> int:
     """Roughly, of a row on the wire, in bytes; without its vector."""
-    return 200 + 4 * (len(caption) + len(extra)) + (0 if source.frames is None else 4 * len(source.frames))
+    return OTHER + 4 * (len(caption) + len(extra) + len(source.frames or ()))
 
 
 def arrow() -> Any:

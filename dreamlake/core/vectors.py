@@ -189,7 +189,7 @@ def check_caption(caption: Any) -> str:
 
 def check_captions(captions: Sequence[Any]) -> list[str]:
     """Return all of them when all are captions."""
-    if all(type(one) is str and len(one) <= MAX_CAPTION // 4 for one in captions):
+    if {*map(type, captions)} <= {str} and max(map(len, captions), default=0) <= MAX_CAPTION // 4:
         with suppress(UnicodeEncodeError):
             "".join(captions).encode()
             return list(captions)

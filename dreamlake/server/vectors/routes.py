@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from anyio import to_thread
 from litestar import Request, Router, delete, get, patch, post
@@ -33,6 +33,9 @@ from dreamlake.server.sidecar import timestamp
 from dreamlake.server.vectors.index import Index
 from dreamlake.server.vectors.records import PlaceOfIndex, Record, find_record, page_of_records
 from dreamlake.server.vectors.rows import read_body
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["vectors_router"]
 
@@ -98,8 +101,9 @@ async def add(
     """
     if encoder is not None and not (0 < len(encoder) <= MAX_ENCODER and encoder.isprintable()):
         raise Refused(400, f"the id of an encoder is a text of 1 to {MAX_ENCODER} printable characters")
-    body = await request.body()
-    table = read_body(body) if len(body) <= SMALL else await to_thread.run_sync(read_body, body)
+    pieces = [piece async for piece in request.stream() if piece]
+    small = sum(map(len, pieces)) <= SMALL
+    table = _read(pieces) if small else await to_thread.run_sync(_read, pieces)
     record, count = await lake.vectors.add(place, encoder, table)
     return Added(count, record.dim)
 
@@ -149,6 +153,11 @@ def vectors_router() -> Router:
     return Router(
         "/indexes/{namespace:str}/{space:str}", route_handlers=handlers, dependencies={"place": Provide(asked_index)}
     )
+
+
+def _read(pieces: list[bytes]) -> pa.Table:
+    """The rows of a body, which is not copied when it came in one piece."""
+    return read_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 async def _info(lake: Lake, place: PlaceOfIndex, record: Record) -> IndexInfo:
