@@ -10,7 +10,8 @@ from dreamlake._async.searchresult import AsyncSearchResult
 from dreamlake._async.trackkinds import AsyncLabelTrack, AsyncTextTrack, label_track, text_track
 from dreamlake._async.upload import upload
 from dreamlake._async.uploadmany import upload_many
-from dreamlake._async.vectors import AsyncVectorIndex, vec_index, vec_indexes
+from dreamlake._async.vectornames import vec_index, vec_indexes
+from dreamlake._async.vectors import AsyncVectorIndex
 from dreamlake._async.video import AsyncVideo
 from dreamlake._async.videoarray import AsyncVideoArray
 

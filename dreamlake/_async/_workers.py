@@ -65,49 +65,52 @@ async def _worker(work: Callable[[], Awaitable[None]], stop: Callable[[], None])
 
 
 class Background:
-    """Calls a function beside its caller, some time after it was asked for.
+    """Calls a function beside its caller, some time after it was asked for, and never twice at once.
 
     What was asked for is done: when the event loop ends, or the interpreter, it is done then. A forked child leaves it
     to its parent.
 
     Args:
-        fn: What to call. It raises nothing, and bears to be called twice at once.
+        fn: What to call. It raises nothing, and bears that the end of the interpreter calls it while it runs.
         seconds: How long it may take until it is called.
     """
 
     def __init__(self, fn: Callable[[], Awaitable[None]], seconds: float) -> None:
         self._fn = fn
         self._seconds = seconds
-        self._now: asyncio.Event | None = None
+        self._now: asyncio.Event | None = None  # of the call that has not begun
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def ask(self, *, now: bool = False) -> None:
-        """Have it called: within the time that was said, or at once."""
+        """Have it called: within the time that was said, or at once; and once more when it runs already."""
         loop = asyncio.get_running_loop()
         if self._now is None or self._loop is not loop:
-            event = asyncio.Event()
-
-            async def run() -> None:
-                mine = asyncio.current_task()
-                try:
-                    with anyio.move_on_after(self._seconds):
-                        await event.wait()
-                    self._now = None  # whoever asks from here on wants another call
-                    await self._fn()
-                except asyncio.CancelledError:
-                    self._now = None
-                    await self._fn()  # the loop ends: now or never
-                    raise
-                finally:
-                    if _asked.get(self) is mine:
-                        del _asked[self]
-
-            self._loop, self._now = loop, event
-            _asked[self] = loop.create_task(run())  # loops forget tasks that nobody knows
-            atexit.unregister(_finish)
-            atexit.register(_finish)  # anew, so that it comes before the end of a lake that was opened meanwhile
+            begun = self._loop is not loop or self not in _asked
+            self._loop, self._now = loop, asyncio.Event()
+            if begun:
+                _asked[self] = loop.create_task(self._run())  # loops forget tasks that nobody knows
+                atexit.unregister(_finish)
+                atexit.register(_finish)  # anew, so that it comes before the end of a lake that was opened meanwhile
         if now:
             self._now.set()
+
+    async def _run(self) -> None:
+        mine = asyncio.current_task()
+        try:
+            while _asked.get(self) is mine and (event := self._now) is not None:
+                with anyio.move_on_after(self._seconds):
+                    await event.wait()
+                self._now = None  # whoever asks from here on wants another call
+                await self._fn()
+        except asyncio.CancelledError:
+            self._now = asyncio.Event()
+            while self._now is not None:  # the loop ends: now or never
+                self._now = None
+                await self._fn()
+            raise
+        finally:
+            if _asked.get(self) is mine:
+                del _asked[self]
 
 
 _asked: dict[Background, asyncio.Task[None]] = {}

@@ -1,8 +1,7 @@
-"""What a search in a vector index has found, and clips as rows of one name them."""
+"""What a search in a vector index has found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,9 @@ from dreamlake._async.video import AsyncVideo
 from dreamlake.config import lake_at
 from dreamlake.core.selection import Selection
 from dreamlake.core.targets import AssetUri, parse_source
-from dreamlake.core.vectors import MAX_FRAMES, SourceColumns, check_extra
-from dreamlake.core.wirevectors import Hit, Where
-from dreamlake.errors import UsageError
+from dreamlake.core.wirevectors import Hit
 
-__all__ = ["AsyncSearchResult", "columns_of", "condition_of"]
+__all__ = ["AsyncSearchResult"]
 
 
 class AsyncSearchResult:
@@ -73,64 +70,3 @@ class AsyncSearchResult:
     def __repr__(self) -> str:
         where = "" if self.video_id is None else f", {self.video_id} {self.st:g}-{self.et:g} s"
         return f"<{self.score:.4f} {self.caption!r}{where}, by {' and '.join(self.matched_by)}>"
-
-
-async def columns_of(source: AsyncVideo | None, lake: AsyncLake) -> SourceColumns:
-    """Where a vector comes from: the clip's video, its seconds and its frames.
-
-    Args:
-        source: the clip that it was made of.
-        lake: of the index.
-
-    Raises:
-        UsageError: not a clip, or one without frames.
-    """
-    if source is None:
-        return SourceColumns()
-    if not isinstance(source, AsyncVideo):
-        raise UsageError(f"source is the clip that the vector was made of, not a {type(source).__name__}")
-    await source.load()
-    frames = source._selected().frames
-    if not len(frames):
-        raise UsageError(f"{source!r} has no frame, and is the source of nothing")
-    first, last = int(min(frames)), int(max(frames))
-    listed = None
-    if not isinstance(frames, range) or frames.step != 1:
-        if len(frames) > MAX_FRAMES:
-            raise UsageError(f"a source names up to {MAX_FRAMES} single frames, not {len(frames)}: take a slice")
-        listed = tuple(int(number) for number in frames)
-    own = source.id is not None and source.uri.startswith(f"bss://{lake.address.host}/")
-    return SourceColumns(source.id if own else source.uri, source.st, source.et, first, last, listed)
-
-
-def condition_of(where: Mapping[str, Any] | None) -> Where | None:
-    """A condition as the wire has it."""
-    if where is None:
-        return None
-    if not isinstance(where, Mapping):
-        raise UsageError(f"where is a dict such as {{'camera': 'front'}}, not a {type(where).__name__}")
-    rest = dict(where)
-    if "video" in rest and "videoId" in rest:
-        raise UsageError("where says video and videoId, which are the same")
-    video = rest.pop("video", rest.pop("videoId", None))
-    times = [rest.pop(name, None) for name in ("st", "et")]
-    for time in times:
-        if time is not None and (isinstance(time, bool) or not isinstance(time, int | float)):
-            raise UsageError(f"st and et are seconds, not {time!r}")
-    values = {name: [*value] if isinstance(value, list | tuple | set) else [value] for name, value in rest.items()}
-    extra = {name: [check_extra({name: one})[name] for one in found] for name, found in values.items()}
-    return Where(None if video is None else _video_ids(video), times[0], times[1], extra)
-
-
-def _video_ids(video: Any) -> list[str]:
-    found = []
-    for one in [video] if isinstance(video, str | AsyncVideo) else video:
-        if isinstance(one, AsyncVideo):
-            found += [text for text in (one.id, one.uri) if text is not None]
-        elif isinstance(one, str):
-            found.append(one)
-        else:
-            raise UsageError(
-                f"where={{'video': …}} takes a Video, an id, or a list of them, not a {type(one).__name__}"
-            )
-    return found

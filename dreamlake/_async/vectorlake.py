@@ -23,6 +23,7 @@ from dreamlake.core.wirevectors import (
     SearchVectors,
     Updated,
     UpdateRow,
+    Where,
 )
 
 __all__ = ["AsyncVectorLake"]
@@ -30,6 +31,7 @@ __all__ = ["AsyncVectorLake"]
 T = TypeVar("T")
 
 PAGE = 100
+IDS = 1000  # in a request
 LONG = 3600.0  # seconds that an index over millions of vectors may take
 ROWS_SECONDS = 300.0
 
@@ -80,9 +82,15 @@ class AsyncVectorLake(AsyncLake):
         found = await self._post(namespace, place, name, "search", body, Hits)
         return found.items
 
-    async def delete_rows(self, namespace: str, place: Place, name: str, body: DeleteRows) -> Deleted:
-        """Delete rows."""
-        return await self._post(namespace, place, name, "delete", body, Deleted)
+    async def delete_rows(
+        self, namespace: str, place: Place, name: str, ids: list[str] | None, where: Where | None
+    ) -> int:
+        """Delete rows; how many were there."""
+        listed = [None] if ids is None else [ids[at : at + IDS] for at in range(0, len(ids), IDS)]
+        gone = 0
+        for some in listed:
+            gone += (await self._post(namespace, place, name, "delete", DeleteRows(some, where), Deleted)).deleted
+        return gone
 
     async def update_row(self, namespace: str, place: Place, name: str, body: UpdateRow) -> Updated:
         """Change a row."""

@@ -1,14 +1,12 @@
 """VectorIndex: vectors with captions and the clips that they were made of, found again by vector or by words (seed 1).
 
-Rows are grouped before they are sent, because each group is a commit: 256 of them, or what came within half a second.
-A row's id follows from what it says, so a group that is sent again, or a run that is repeated, adds nothing twice.
+Rows that are added one by one are grouped by ``vectorbuffer``, and many at once go by their columns. A row's id follows
+from what it says, so a group that is sent again, or a run that is repeated, adds nothing twice.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -17,18 +15,18 @@ from weakref import WeakSet
 
 from msgspec import UNSET
 
-from dreamlake._async._runtime import Lock, async_property, demand, map_unordered, offload
-from dreamlake._async._workers import Background
-from dreamlake._async.searchresult import AsyncSearchResult, columns_of, condition_of
+from dreamlake._async._runtime import async_property, demand, offload
+from dreamlake._async.searchresult import AsyncSearchResult
+from dreamlake._async.vectorbuffer import AsyncVectorBuffer, send_rows
+from dreamlake._async.vectorinput import asked, columns_of, condition_of, rows_of
 from dreamlake._async.vectorlake import AsyncVectorLake
 from dreamlake._async.video import AsyncVideo
-from dreamlake.config import LakeAddress, current_lake
-from dreamlake.core.arrowrows import WAITING, Row, arrow, fitting, in_bodies, make_row, read_rows, write_rows
+from dreamlake.config import LakeAddress
+from dreamlake.core.arrowrows import arrow, make_row, read_rows
 from dreamlake.core.encoders import Encoder, encoder_id
-from dreamlake.core.prefix import Place, resolve_place
-from dreamlake.core.targets import check_slug, join_path
+from dreamlake.core.prefix import Place
 from dreamlake.core.vectors import (
-    SourceColumns,
+    NOWHERE,
     Vectors,
     as_vector,
     as_vectors,
@@ -36,60 +34,16 @@ from dreamlake.core.vectors import (
     check_extra,
     check_row_id,
 )
-from dreamlake.core.wirevectors import DeleteRows, IndexInfo, SearchVectors, UpdateRow
+from dreamlake.core.wirevectors import IndexInfo, SearchVectors, UpdateRow
 from dreamlake.errors import DreamlakeError, InvalidVectorError, MissingExtraError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["AsyncVectorIndex", "flush_all", "vec_index", "vec_indexes"]
+__all__ = ["AsyncVectorIndex", "flush_all"]
 
-log = logging.getLogger(__name__)
-
-GROUP = 256  # rows
-GROUP_SECONDS = 0.5
-IDS = 1000  # in a request
-AT_ONCE = 2
-
-
-def vec_index(
-    name: str, *, space: str | None = None, prefix: str | None = None, encoder: Encoder | None = None
-) -> AsyncVectorIndex:
-    """A vector index by its name. It is made when the first vector is added; until then nothing is asked or sent.
-
-    Args:
-        name: of the index, in the folder of the Prefix in force; with a ``/`` in it a path, as of ``upload``.
-        space: ``space@namespace`` or ``space``.
-        prefix: a folder, below the Prefix in force unless it is absolute.
-        encoder: what makes vectors of texts and images, so that these can be searched for. It has an ``id``, which the
-            index keeps, and ``encode_text(text)`` or ``encode_image(image)`` or both.
-
-    Raises:
-        UsageError: a name or a place that cannot be, or an encoder without an id.
-
-    Example:
-        >>> index = adl.vec_index("my-experiment", space="robotics@alice")
-        >>> await index.add(vector=my_encoder(clip[0]), caption="a robot arm", source=clip)
-        >>> results = await index.search("robot picking up cup", limit=10)
-    """
-    if not isinstance(name, str) or not name.strip("/"):
-        raise UsageError(f"a vector index has a name, not {name!r}")
-    outer = resolve_place(space=space, prefix=prefix)
-    folder, _, last = join_path(outer.folder, name).rpartition("/")
-    check_slug(last, "a vector index")
-    place = Place(outer.space, resolve_place(prefix=folder or "/").folder)
-    return AsyncVectorIndex(current_lake(), place, last, encoder)
-
-
-def vec_indexes(prefix: str | None = None, *, space: str | None = None) -> AsyncIterator[IndexInfo]:
-    """The vector indexes of a space, or below a folder of it, in the order of their paths.
-
-    Args:
-        prefix: a folder, below the Prefix in force unless it is absolute.
-        space: ``space@namespace`` or ``space``.
-    """
-    return AsyncVectorLake(current_lake()).indexes(resolve_place(space=space, prefix=prefix))
+AT_ONCE = 2  # bodies on their way to a server; an embedded lake has our cores, and is not faster by two
 
 
 async def flush_all() -> None:
@@ -120,15 +74,7 @@ class AsyncVectorIndex:
         self._namespace: str | None = None
         self._seen: IndexInfo | None = None
         self._dim: int | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        """With no row that waits; a forked child leaves those of its parent to it."""
-        self._pid = os.getpid()
-        self._rows: list[Row] = []
-        self._committing = Lock()
-        self._failure: Exception | None = None
-        self._background = Background(self._commit_quietly, GROUP_SECONDS)
+        self._buffer = AsyncVectorBuffer(name, self._send)
 
     # -- what is known of it -----------------------------------------------------------------------------------------
 
@@ -173,7 +119,7 @@ class AsyncVectorIndex:
 
         with suppress(DreamlakeError):  # a repr never fails; where nothing can be awaited it says what was seen last
             demand(look, "a repr cannot wait for the lake")
-        count = (self._seen.count if self._seen is not None else 0) + len(self._rows)
+        count = (self._seen.count if self._seen is not None else 0) + len(self._buffer)
         return f'{type(self).__name__}("{self.name}", count={count}, dim={self._dim})'
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -219,21 +165,15 @@ class AsyncVectorIndex:
         Example:
             >>> await index.add(vector=my_encoder(clip[0]), caption=my_vlm(clip[0]), source=clip, camera="front")
         """
-        self._look()
         one = as_vector(vector, self._dim)
         text, plain = check_caption(caption), check_extra(extra)
         if id is not None:
             check_row_id(id)
-        columns = await columns_of(source, self._lake)
+        columns = NOWHERE if source is None else await columns_of(source, self._lake)
         await self._agree(one)
-        if (failure := self._failure) is not None:
-            self._failure = None
-            raise failure
-        if len(self._rows) >= WAITING:
-            await self._commit()
-        row = make_row(one.copy(), text, columns, plain, id)
-        self._rows.append(row)
-        self._background.ask(now=len(self._rows) >= GROUP)
+        await self._buffer.make_room()
+        row = make_row(one, text, columns, plain, id)
+        self._buffer.add(row)
         return row.id
 
     async def add_many(
@@ -262,27 +202,10 @@ class AsyncVectorIndex:
         Raises:
             As ``add``. All are looked at before the first one is sent.
         """
-        self._look()
-        array = as_vectors(vectors, self._dim)
-        columns = {"captions": captions, "sources": sources, "ids": ids, "extras": extras}
-        for name, column in columns.items():
-            if column is not None and len(column) != len(array):
-                raise UsageError(f"there are {len(array)} vectors and {len(column)} {name}")
-        texts = [check_caption(one) for one in captions] if captions is not None else [""] * len(array)
-        common = check_extra(extra)
-        plain = [{**common, **check_extra(one)} for one in extras] if extras is not None else [common] * len(array)
-        for one in ids or ():
-            check_row_id(one)
-        clips = [SourceColumns()] * len(array)
-        if sources is not None:
-            clips = [await columns_of(clip, self._lake) for clip in sources]
-        await self._agree(array[0])
+        rows = await rows_of(self._lake, as_vectors(vectors, self._dim), captions, sources, ids, extras, extra)
+        await self._agree(rows.vectors[0])
         await self.flush()
-        found: list[str] = []
-        groups = in_bodies(array, texts, clips, plain, ids, found)
-        async for _ in map_unordered(self._send, groups, AT_ONCE):
-            pass
-        return found
+        return await send_rows(rows, self._send, 1 if self._lake.address.data is not None else AT_ONCE)
 
     async def flush(self) -> None:
         """Commit all that was added.
@@ -291,9 +214,7 @@ class AsyncVectorIndex:
             LakeError: the lake refuses it; the rows wait for the next try.
             LakeUnreachableError: no answer.
         """
-        self._look()
-        if self._rows:
-            await self._commit()
+        await self._buffer.flush()
 
     # -- finding -----------------------------------------------------------------------------------------------------
 
@@ -329,30 +250,11 @@ class AsyncVectorIndex:
         await self.flush()
         if self._encoder is not None and self._seen is None:
             await self._fetch()  # whose vectors they are
-        vector, text = await self._asked(query)
+        vector, text = await asked(query, self._encoder, self._dim, self.name)
         numbers = None if vector is None else vector.astype(float).tolist()
         body = SearchVectors(vector=numbers, text=text, limit=limit, where=condition, exact=exact)
         hits = await self._lake.search_rows(await self._owner(), self._place, self.name, body)
         return [AsyncSearchResult(self._lake, hit) for hit in hits]
-
-    async def _asked(self, query: Any) -> tuple[Vectors | None, str | None]:
-        """The vector and the text that a query means."""
-        encoder = self._encoder
-        if isinstance(query, str):
-            if not query.strip():
-                raise UsageError("an empty text finds nothing")
-            if encoder is None or not hasattr(encoder, "encode_text"):
-                return None, query
-            return as_vector(await offload(partial(encoder.encode_text, query)), self._dim), query
-        from PIL.Image import Image
-
-        if not isinstance(query, AsyncVideo | Image):
-            return as_vector(query, self._dim), None
-        if encoder is None or not hasattr(encoder, "encode_image"):
-            what = "a video" if isinstance(query, AsyncVideo) else "an image"
-            raise UsageError(f"{what} is searched for through an encoder: vec_index({self.name!r}, encoder=…)")
-        image = await query.thumbnail if isinstance(query, AsyncVideo) else query
-        return as_vector(await offload(partial(encoder.encode_image, image)), self._dim), None
 
     async def to_arrow(self) -> pa.Table:
         """All rows as a table of Arrow, as they are at one moment.
@@ -394,15 +296,8 @@ class AsyncVectorIndex:
             raise UsageError("say which rows are to be deleted: their ids, or where=…; drop() deletes all of the index")
         await self.flush()
         condition, owner = condition_of(where), await self._owner()
-        listed: list[list[str] | None] = [None]
-        if ids is not None:
-            every = [check_row_id(one) for one in ([ids] if isinstance(ids, str) else ids)]
-            listed = [every[at : at + IDS] for at in range(0, len(every), IDS)]
-        gone = 0
-        for some in listed:
-            body = DeleteRows(some, condition)
-            gone += (await self._lake.delete_rows(owner, self._place, self.name, body)).deleted
-        return gone
+        every = None if ids is None else [check_row_id(one) for one in ([ids] if isinstance(ids, str) else ids)]
+        return await self._lake.delete_rows(owner, self._place, self.name, every, condition)
 
     async def update(
         self,
@@ -450,18 +345,15 @@ class AsyncVectorIndex:
 
     async def drop(self) -> None:
         """Delete the index with all of its rows, those too that were not committed yet."""
-        self._look()
-        async with self._committing:
-            self._rows.clear()
+
+        async def drop() -> None:
             with suppress(NotFoundError):
                 await self._lake.drop(await self._owner(), self._place, self.name)
-            self._seen = self._dim = self._failure = None
+            self._seen = self._dim = None
+
+        await self._buffer.clear(drop)
 
     # -- how ---------------------------------------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        if self._pid != os.getpid():
-            self._begin()
 
     async def _owner(self) -> str:
         if self._namespace is None:
@@ -495,22 +387,7 @@ class AsyncVectorIndex:
         if len(vector) != self._dim:
             raise InvalidVectorError(f"the vectors of {self.name} have {self._dim} numbers, and this has {len(vector)}")
 
-    async def _commit(self) -> None:
-        async with self._committing:
-            while self._rows:
-                some = fitting(self._rows)
-                await self._send(some)
-                del self._rows[: len(some)]
-
-    async def _commit_quietly(self) -> None:
-        try:
-            await self._commit()
-        except Exception as error:  # noqa: BLE001 (the next call raises it)
-            self._failure = error
-            log.warning("%d rows of the vector index %s wait to be added: %s", len(self._rows), self.name, error)
-
-    async def _send(self, rows: Sequence[Row]) -> None:
-        body = await offload(partial(write_rows, rows))
+    async def _send(self, body: bytes) -> None:
         await self._lake.add_rows(await self._owner(), self._place, self.name, body, self._encoder_id)
 
 

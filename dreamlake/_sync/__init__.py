@@ -11,7 +11,8 @@ from dreamlake._sync.searchresult import SearchResult
 from dreamlake._sync.trackkinds import LabelTrack, TextTrack, label_track, text_track
 from dreamlake._sync.upload import upload
 from dreamlake._sync.uploadmany import upload_many
-from dreamlake._sync.vectors import VectorIndex, vec_index, vec_indexes
+from dreamlake._sync.vectornames import vec_index, vec_indexes
+from dreamlake._sync.vectors import VectorIndex
 from dreamlake._sync.video import Video
 from dreamlake._sync.videoarray import VideoArray
 

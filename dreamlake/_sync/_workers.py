@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 
 __all__ = ["Background", "crew"]
 
@@ -69,46 +70,54 @@ def crew(
 
 
 class Background:
-    """Calls a function beside its caller, some time after it was asked for.
+    """Calls a function beside its caller, some time after it was asked for, and never twice at once.
 
     What was asked for is done: when the interpreter ends, it is done then. A forked child leaves it to its parent.
 
     Args:
-        fn: What to call. It raises nothing, and bears to be called twice at once.
+        fn: What to call. It raises nothing, and bears that the end of the interpreter calls it while it runs.
         seconds: How long it may take until it is called.
     """
 
     def __init__(self, fn: Callable[[], None], seconds: float) -> None:
         self._fn = fn
         self._seconds = seconds
-        self._now: threading.Event | None = None
+        self._now: threading.Event | None = None  # of the call that has not begun
 
     def ask(self, *, now: bool = False) -> None:
-        """Have it called: within the time that was said, or at once."""
+        """Have it called: within the time that was said, or at once; and once more when it runs already."""
         with _asked_lock:
-            begun = self._now is None
-            event = self._now = self._now or threading.Event()
-            if begun:
+            event = self._now
+            if event is None:
+                event = self._now = threading.Event()
+                begun = self not in _asked
                 _asked[self] = event
-                atexit.unregister(_finish)
-                atexit.register(_finish)  # anew, so that it comes before the end of a lake that was opened meanwhile
+                if begun:
+                    # Anew, so that it comes before the end of a lake that was opened meanwhile.
+                    atexit.unregister(_finish)
+                    atexit.register(_finish)
+                    context = copy_context()
+                    run = partial(context.run, self._run)
+                    threading.Thread(target=run, name="dreamlake-background", daemon=True).start()
+        if now:
+            event.set()
 
-        def run() -> None:
+    def _run(self) -> None:
+        while True:
+            with _asked_lock:
+                event = self._now
+                if event is None:
+                    del _asked[self]
+                    return
             event.wait(self._seconds)
             with _asked_lock:
                 self._now = None  # whoever asks from here on wants another call
             try:
                 self._fn()
-            finally:
+            except BaseException:
                 with _asked_lock:
-                    if _asked.get(self) is event:
-                        del _asked[self]
-
-        if now:
-            event.set()
-        if begun:
-            context = copy_context()
-            threading.Thread(target=lambda: context.run(run), name="dreamlake-background", daemon=True).start()
+                    del _asked[self]
+                raise
 
 
 _asked: dict[Background, threading.Event] = {}
@@ -125,6 +134,8 @@ def _start_anew() -> None:
     """A forked child leaves to its parent what was asked for there."""
     global _asked_lock
     _asked_lock = threading.Lock()
+    for one in _asked:
+        one._now = None  # or nobody would begin what is asked for here
     _asked.clear()
 
 

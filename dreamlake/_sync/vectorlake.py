@@ -24,6 +24,7 @@ from dreamlake.core.wirevectors import (
     SearchVectors,
     Updated,
     UpdateRow,
+    Where,
 )
 
 __all__ = ["VectorLake"]
@@ -31,6 +32,7 @@ __all__ = ["VectorLake"]
 T = TypeVar("T")
 
 PAGE = 100
+IDS = 1000  # in a request
 LONG = 3600.0  # seconds that an index over millions of vectors may take
 ROWS_SECONDS = 300.0
 
@@ -81,9 +83,13 @@ class VectorLake(Lake):
         found = self._post(namespace, place, name, "search", body, Hits)
         return found.items
 
-    def delete_rows(self, namespace: str, place: Place, name: str, body: DeleteRows) -> Deleted:
-        """Delete rows."""
-        return self._post(namespace, place, name, "delete", body, Deleted)
+    def delete_rows(self, namespace: str, place: Place, name: str, ids: list[str] | None, where: Where | None) -> int:
+        """Delete rows; how many were there."""
+        listed = [None] if ids is None else [ids[at : at + IDS] for at in range(0, len(ids), IDS)]
+        gone = 0
+        for some in listed:
+            gone += self._post(namespace, place, name, "delete", DeleteRows(some, where), Deleted).deleted
+        return gone
 
     def update_row(self, namespace: str, place: Place, name: str, body: UpdateRow) -> Updated:
         """Change a row."""

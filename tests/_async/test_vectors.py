@@ -474,6 +474,7 @@ async def test_an_approximate_index(name: str) -> None:
         found += len(best & {r.id for r in await index.search(query)})
         assert {r.id for r in await index.search(query, exact=True)} == best
     assert found >= 0.95 * 300
+    assert len(await index.search(queries[0], limit=1000)) == 1000
     new = await index.add(queries[0], "came after it", camera="front")  # which is found all the same
     assert (await index.search(queries[0]))[0].id == new
     assert [r.id for r in await index.search(queries[5], where={"camera": "front"})] == [new]

@@ -22,7 +22,6 @@ from dreamlake.core.vectors import SourceColumns
 from dreamlake.server.app import LakeApp
 from dreamlake.server.gc import collect
 from dreamlake.server.vectors.rows import read_body
-from tests.conftest import serving
 from tests.s3server import S3Store
 
 from ._lake import Client, lake_settings, until
@@ -34,9 +33,9 @@ ADDING = """
 import sys
 import numpy as np
 import dreamlake as dl
-url, data, storage, first, count = sys.argv[1:]
+url, data, storage, name, first, count = sys.argv[1:]
 dl.connect(url) if url else dl.connect(data=data, storage=storage or None)
-index = dl.vec_index("stress", space="robotics@alice")
+index = dl.vec_index(name, space="robotics@alice")
 rows = np.random.default_rng(7).standard_normal((20_000, 8)).astype(np.float32)
 for number in range(int(first), int(first) + int(count)):
     index.add(rows[number], caption=f"row {number}", n=number)
@@ -46,30 +45,34 @@ for number in range(int(first), int(first) + int(count)):
 """
 
 
-def adding(where: dict[str, str], first: int, count: int) -> subprocess.Popen[str]:
+def adding(where: dict[str, str], name: str, first: int, count: int) -> subprocess.Popen[str]:
     """A process that adds rows one by one, and commits the last of them only by ending."""
-    arguments = [where.get("url", ""), where.get("data", ""), where.get("storage", ""), str(first), str(count)]
+    lake = [where.get(one, "") for one in ("url", "data", "storage")]
+    arguments = [*lake, name, str(first), str(count)]
     command = [sys.executable, "-c", ADDING, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
-@pytest.fixture(params=["embedded", "served", "s3"])
-def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """How other processes reach the lake that is in use."""
-    data = tmp_path / "lake"
+@pytest.fixture(scope="module", params=["embedded", "served", "s3"])
+def reached(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """How other processes reach a lake; the tests below share one of each kind, and have an index each."""
+    data = tmp_path_factory.mktemp("stressed") / "lake"
     if request.param == "served":
-        with serving(data) as url:
-            connect(url)
-            yield {"url": url}
-            connect()
-        return
-    place = {"data": str(data)}
-    if request.param == "s3":
+        yield {"url": request.getfixturevalue("served")}
+    elif request.param == "s3":
         store: S3Store = request.getfixturevalue("juicefs")
-        store.authorize(monkeypatch)
-        place["storage"] = store.location("stress")
-    connect(data=data, storage=place.get("storage"))
-    yield place
+        with pytest.MonkeyPatch.context() as patch:
+            store.authorize(patch)
+            yield {"data": str(data), "storage": store.location("stress")}
+    else:
+        yield {"data": str(data)}
+
+
+@pytest.fixture
+def where(reached: dict[str, str]) -> Any:
+    """The same, in use."""
+    connect(**reached)
+    yield reached
     connect()
     dl.close()
 
@@ -78,12 +81,12 @@ def test_four_processes_add_to_one_index(where: dict[str, str]) -> None:
     count = 600 if "storage" in where else 2500
     # Each two add some of the same rows.
     firsts = [0, count // 2, 2 * count, 2 * count + count // 2]
-    processes = [adding(where, first, count) for first in firsts]
+    processes = [adding(where, "many", first, count) for first in firsts]
     for process in processes:
         process.communicate(timeout=110)
         assert process.returncode == 0
     wanted = {number for first in firsts for number in range(first, first + count)}
-    index = dl.vec_index("stress", space="robotics@alice")
+    index = dl.vec_index("many", space="robotics@alice")
     assert index.count == len(wanted)
     rows = index.to_arrow().to_pydict()
     assert sorted(rows["caption"]) == sorted(f"row {number}" for number in wanted)
@@ -92,7 +95,7 @@ def test_four_processes_add_to_one_index(where: dict[str, str]) -> None:
 
 def test_what_was_flushed_outlives_a_kill(where: dict[str, str]) -> None:
     flushed = 500 if "storage" in where else 1500
-    process = adding(where, 0, 20_000)
+    process = adding(where, "killed", 0, 20_000)
     assert process.stdout is not None
     for line in process.stdout:
         if int(line) >= flushed:
@@ -100,14 +103,15 @@ def test_what_was_flushed_outlives_a_kill(where: dict[str, str]) -> None:
             break
     process.communicate(timeout=30)
     assert process.returncode == -9
-    index = dl.vec_index("stress", space="robotics@alice")
+    index = dl.vec_index("killed", space="robotics@alice")
     numbers = sorted(int(text.removeprefix("row ")) for text in index.to_arrow()["caption"].to_pylist())
     assert numbers[:flushed] == list(range(flushed))
     assert len(set(numbers)) == len(numbers) == index.count
     # Groups are whole or not there, in their order.
     assert numbers == list(range(len(numbers)))
-    again = adding(where, 0, len(numbers))
-    again.communicate(timeout=110)
+    rows = np.random.default_rng(7).standard_normal((20_000, 8)).astype(np.float32)
+    for number in numbers:  # as the same program does it, when it is run again
+        index.add(rows[number], caption=f"row {number}", n=number)
     assert index.count == len(numbers)
 
 
@@ -227,13 +231,12 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", HOSTILE)
-async def test_hostile_bodies(lake_client: Client, what: str) -> None:
-    make, message = HOSTILE[what]
-    answer = await lake_client.http.post(f"{PLACE}/vectors", content=make())
-    assert answer.status_code == 400, answer.text
-    assert re.search(message, answer.json()["detail"]), answer.text
-    assert (await lake_client.http.get(PLACE)).status_code == 404  # nothing was made
+async def test_hostile_bodies(lake_client: Client) -> None:
+    for what, (make, message) in HOSTILE.items():
+        answer = await lake_client.http.post(f"{PLACE}/vectors", content=make())
+        assert answer.status_code == 400, (what, answer.text)
+        assert re.search(message, answer.json()["detail"]), (what, answer.text)
+        assert (await lake_client.http.get(PLACE)).status_code == 404, what  # nothing was made
 
 
 async def test_what_the_routes_answer(lake_client: Client) -> None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from anyio import to_thread
-from numpy.typing import NDArray
 
 from dreamlake.core.arrowrows import arrow, wire_columns
 from dreamlake.core.vectors import Vectors, as_vector
@@ -24,17 +24,19 @@ from dreamlake.core.wirevectors import Updated, UpdateRow, Where
 from dreamlake.server.errors import Refused
 from dreamlake.server.taskpool import to_the_end
 from dreamlake.server.vectors.filters import any_of, condition
+from dreamlake.server.vectors.known import Known, Numbers
 from dreamlake.server.vectors.lance import failures, lancedb
-from dreamlake.server.vectors.rows import Hashes, as_row, hashes, matrix, stored, table_schema
-from dreamlake.server.vectors.snapshot import Known, Snapshot
+from dreamlake.server.vectors.rows import as_row, hashes, matrix, stored, table_schema
+from dreamlake.server.vectors.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Index", "Lock"]
+__all__ = ["PAYLOAD", "Index", "Lock"]
 
 Lock = Callable[[], AbstractAsyncContextManager[None]]
 
+PAYLOAD = ["id", "caption", "videoId", "st", "et", "fs", "fe", "frames", "extra"]
 BATCH = 8192  # rows that are read at a time
 REBUILT = 250_000  # rows whose captions are indexed anew whenever some have changed: a quarter of a second
 
@@ -58,8 +60,9 @@ class Index:
         self._connection = connection
         self._table: Any = None
         self._known: Known | None = None
-        self._snapshot: Snapshot | None = None
-        self._snapshot_version = -1
+        self._counted = (-1, 0)  # at which version of the table, and how many rows
+        self._texts: tuple[int, bool] | None = None  # at which version all captions were indexed; whether there are any
+        self._snapshot = Snapshot.empty(dim)
         self._refreshing = asyncio.Lock()
 
     # -- writing -----------------------------------------------------------------------------------------------------
@@ -74,40 +77,41 @@ class Index:
         async with self.lock():
             return await to_the_end(partial(self._add, rows, keys, marks))
 
-    async def _add(self, rows: pa.Table, keys: Hashes, marks: Hashes) -> int:
+    async def _add(self, rows: pa.Table, keys: Numbers, marks: Numbers) -> int:
         table = await self.table(make=True)
         known = await self._refreshed(table)
         with failures():
-            present = np.isin(keys, known.key)
-            if present.any() or len(np.unique(keys)) < len(keys):
-                kept = _latest(rows, marks, present, known)
+            present, same = known.look(keys, marks)
+            kept = _latest(keys)
+            kept = kept[~same[kept]]
+            if len(kept) < len(keys):
                 rows, keys, marks, present = rows.take(kept), keys[kept], marks[kept], present[kept]
             if not rows.num_rows:
-                return len(known.seq)  # all of it is there already
+                return len(known.key)  # all of it is there already
             # Numbers are never given out twice, not even those of deleted rows: nobody adds a million a second.
             first = max(known.next, time.time_ns() // 1000)
             data = await to_thread.run_sync(stored, rows, keys, marks, first)
             if present.any():
                 merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-                await merge.execute(data)
-                self._known = None
+                version = (await merge.execute(data)).version
             else:
                 version = (await table.add(data)).version
-                seq = data["seq"].to_numpy()
-                self._known = known.grown(version, seq, keys, marks)
-                await self._extend(known.version, version, seq, data)
+                await self._extend(known.version, version, data)
+            self._known = known.upserted(version, first + len(keys), keys, marks)
             self.commits += 1
-            return len((await self._refreshed(table)).seq)
+            return len(self._known.key)
 
-    async def _extend(self, before: int, version: int, seq: Hashes, data: pa.Table) -> None:
+    async def _extend(self, before: int, version: int, data: pa.Table) -> None:
         """Take what was just written into the snapshot, if it has all that was there before."""
-        snapshot = self._snapshot
-        if snapshot is None or self._snapshot_version != before:
+        if self._snapshot.version != before:
             return
         async with self._refreshing:
-            if self._snapshot_version == before:
-                await to_thread.run_sync(lambda: snapshot.add(seq, matrix(data["vector"], self.dim)))
-                self._snapshot_version = version
+            snapshot = self._snapshot
+            if snapshot.version == before:
+                add = partial(
+                    snapshot.added, data["seq"].to_numpy(), matrix(data["vector"], self.dim), data.select(PAYLOAD)
+                )
+                self._snapshot = replace(await to_thread.run_sync(add), version=version)
 
     async def delete(self, ids: list[str] | None, where: Where | None) -> tuple[int, int]:
         """Delete rows; how many went, and how many are left."""
@@ -175,7 +179,10 @@ class Index:
         if table is None:
             return 0
         with failures():
-            return int(await table.count_rows())
+            version = await table.version()
+            if self._counted[0] != version:
+                self._counted = version, int(await table.count_rows())
+        return self._counted[1]
 
     async def batches(self) -> AsyncIterator[pa.RecordBatch]:
         """All rows as they go over the wire, of one version of the table."""
@@ -186,17 +193,28 @@ class Index:
                 async for batch in reader:
                     yield batch
 
-    async def rows_of(self, seq: Hashes, columns: list[str]) -> dict[int, dict[str, Any]]:
-        """The rows with these numbers, by them."""
-        if not len(seq):
-            return {}
-        table = await self.table()
-        with failures():
-            said = f"seq IN ({', '.join(map(str, seq.tolist()))})"
-            found = await table.query().where(said).select([*columns, "seq"]).to_arrow()
-        return {row["seq"]: row for row in found.to_pylist()}
+    async def rows_of(self, wanted: Mapping[int, int | None], columns: list[str]) -> dict[int, dict[str, Any]]:
+        """The rows with these numbers, by them.
 
-    async def numbers(self, said: str) -> Hashes:
+        Args:
+            wanted: the numbers, and where LanceDB says that the rows are, if that was asked.
+            columns: of the rows.
+        """
+        found: dict[int, dict[str, Any]] = {}
+        places = [place for place in wanted.values() if place is not None]
+        table = await self.table()
+        if places:
+            with suppress(RuntimeError, OSError):  # they have been moved meanwhile
+                taken = await table.take_row_ids(places).select([*columns, "seq"]).to_arrow()
+                found = {row["seq"]: row for row in taken.to_pylist() if row["seq"] in wanted}
+        if left := [number for number in wanted if number not in found]:
+            with failures():
+                said = f"seq IN ({', '.join(map(str, left))})"
+                read = await table.query().where(said).select([*columns, "seq"]).to_arrow()
+            found |= {row["seq"]: row for row in read.to_pylist()}
+        return found
+
+    async def numbers(self, said: str) -> Numbers:
         """The numbers of the rows for which a condition holds."""
         table = await self.table()
         with failures():
@@ -209,60 +227,67 @@ class Index:
         """What is known of the rows, as of now; the lock is held."""
         version = await table.version()
         if self._known is None or self._known.version != version:
-            found = (await table.query().select(["seq", "key", "mark"]).to_arrow()).sort_by("seq")
-            self._known = Known(version, *(found[name].to_numpy() for name in ("seq", "key", "mark")))
+            found = await table.query().select(["seq", "key", "mark"]).to_arrow()
+            columns = [found[name].to_numpy() for name in ("seq", "key", "mark")]
+            self._known = await to_thread.run_sync(Known.of, version, *columns)
         return self._known
 
     async def snapshot(self) -> Snapshot:
-        """All vectors in memory, as of now."""
+        """All rows in memory, as of now."""
         async with self._refreshing:
             table = await self.table()
-            if self._snapshot is None:
-                self._snapshot = Snapshot(self.dim)
-            if table is None:
-                return self._snapshot
-            with failures():
-                version = await table.version()
-                if version != self._snapshot_version:
-                    await self._read(table, self._snapshot)
-                    self._snapshot_version = version
+            if table is not None:
+                with failures():
+                    version = await table.version()
+                    if version != self._snapshot.version:
+                        read = await self._read(table, self._snapshot)
+                        self._snapshot = replace(read, version=version)
             return self._snapshot
 
-    async def _read(self, table: Any, snapshot: Snapshot) -> None:
-        """Take in what has come and gone since."""
+    async def _read(self, table: Any, snapshot: Snapshot) -> Snapshot:
+        """With what has come since, and without what has gone."""
         there = (await table.query().select(["seq"]).to_arrow())["seq"].to_numpy()
-        snapshot.keep(there)
-        last = int(snapshot.seq[-1]) if len(snapshot.seq) else -1
-        snapshot.reserve(len(there))
-        new = table.query().where(f"seq > {last}") if last >= 0 else table.query()
-        pieces = []
-        async for batch in await new.select(["seq", "vector"]).to_batches(max_batch_length=BATCH):
-            seq = batch["seq"].to_numpy()
-            if len(seq) and seq[0] > last and bool((np.diff(seq) > 0).all()):
-                vectors = matrix(arrow().chunked_array([batch["vector"]]), self.dim)
-                await to_thread.run_sync(snapshot.add, seq, vectors)
-                last = int(seq[-1])
-            else:
-                pieces.append(batch)
-        if pieces:  # not in their order, which LanceDB keeps but does not promise
-            rest = arrow().Table.from_batches(pieces).sort_by("seq")
-            held = snapshot.seq
-            vectors = np.concatenate([snapshot.vectors, matrix(rest["vector"], self.dim)])
-            seq = np.concatenate([held, rest["seq"].to_numpy()])
-            order = np.argsort(seq)
-            snapshot.seq = held[:0]
-            await to_thread.run_sync(snapshot.add, seq[order], vectors[order])
+        snapshot = await to_thread.run_sync(lambda: snapshot.keep(there).reserve(len(there)))
+        if len(there) == len(snapshot.seq):
+            return snapshot
+        new = table.query().where(f"seq > {snapshot.last}") if snapshot.last >= 0 else table.query()
+        async for batch in await new.select(["seq", "vector", *PAYLOAD]).to_batches(max_batch_length=BATCH):
+            rows = arrow().Table.from_batches([batch])
+            add = partial(
+                snapshot.added, rows["seq"].to_numpy(), matrix(rows["vector"], self.dim), rows.select(PAYLOAD)
+            )
+            snapshot = await to_thread.run_sync(add)
+        return replace(snapshot, payload=None if snapshot.payload is None else snapshot.payload.combine_chunks())
+
+    async def sort(self) -> None:
+        """Sort the vectors in memory into neighbourhoods, if most are not; all of them are compared meanwhile."""
+        snapshot = await self.snapshot()
+        if len(snapshot.seq) and snapshot.outgrown:
+            made = await to_thread.run_sync(snapshot.sorted, abandon_on_cancel=True)
+            async with self._refreshing:
+                if self._snapshot.version >= 0:  # it was not let go of meanwhile; what has changed since is read again
+                    self._snapshot = made
+
+    @property
+    def unsorted(self) -> bool:
+        """Whether ``sort`` has something to do."""
+        return self.held > 0 and self._snapshot.outgrown
 
     def forget(self) -> int:
         """Let go of the vectors; how many bytes they took."""
         freed = self.nbytes
-        self._snapshot, self._snapshot_version = None, -1
+        self._snapshot = Snapshot.empty(self.dim)
         return freed
 
     @property
+    def held(self) -> int:
+        """How many rows are in memory."""
+        return len(self._snapshot.seq)
+
+    @property
     def nbytes(self) -> int:
-        """Of the vectors in memory."""
-        return 0 if self._snapshot is None else self._snapshot.nbytes
+        """Of what is in memory."""
+        return self._snapshot.nbytes
 
     # -- captions ----------------------------------------------------------------------------------------------------
 
@@ -276,17 +301,24 @@ class Index:
         if table is None:
             return None
         with failures():
-            name = await self._text_index(table)
-            stats = await table.index_stats(name) if name else None
-            if stats is not None:
-                rows = stats.num_indexed_rows + stats.num_unindexed_rows
-                if stats.num_unindexed_rows <= (0 if rows <= REBUILT else rows // 100):
-                    return table
-            elif not (await table.query().where("caption != ''").select(["seq"]).limit(1).to_arrow()).num_rows:
-                return None
-            async with self.lock():
-                await to_the_end(partial(self._index_text, table))
-        return table
+            version = await table.version()
+            if self._texts is None or self._texts[0] != version:
+                self._texts = version, await self._indexed_texts(table)  # looked at again when that has changed it
+        return table if self._texts[1] else None
+
+    async def _indexed_texts(self, table: Any) -> bool:
+        """Index the captions that are not, if any; whether there are captions."""
+        name = await self._text_index(table)
+        stats = await table.index_stats(name) if name else None
+        if stats is not None:
+            rows = stats.num_indexed_rows + stats.num_unindexed_rows
+            if stats.num_unindexed_rows <= (0 if rows <= REBUILT else rows // 100):
+                return True
+        elif not (await table.query().where("caption != ''").select(["seq"]).limit(1).to_arrow()).num_rows:
+            return False
+        async with self.lock():
+            await to_the_end(partial(self._index_text, table))
+        return True
 
     async def _index_text(self, table: Any) -> None:
         # As SQLite's FTS5 does it, unless it is told otherwise: words as they are, in any case and without accents.
@@ -300,9 +332,7 @@ class Index:
         return found[0] if found else None
 
 
-def _latest(rows: pa.Table, marks: Hashes, present: NDArray[np.bool_], known: Known) -> Hashes:
-    """Which rows are to be written: of each id the last, and not those that are there exactly so."""
-    last = {one: number for number, one in enumerate(rows["id"].to_pylist())}
-    kept = np.array(sorted(last.values()), np.int64)
-    same = present[kept] & np.isin(marks[kept], known.mark)
-    return np.asarray(kept[~same])
+def _latest(keys: Numbers) -> Numbers:
+    """The last row of each id."""
+    _, last = np.unique(keys[::-1], return_index=True)
+    return np.sort(len(keys) - 1 - last)

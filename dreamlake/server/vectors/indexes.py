@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,13 @@ from dreamlake.server.gate import locked
 from dreamlake.server.schema import vector_indexes
 from dreamlake.server.settings import Settings
 from dreamlake.server.storage import Storage
+from dreamlake.server.storage.base import StorageDown
 from dreamlake.server.taskpool import to_the_end
 from dreamlake.server.vectors.index import Index
 from dreamlake.server.vectors.lance import connect, failures
-from dreamlake.server.vectors.records import PlaceOfIndex, Record, ensure_record, record_with_id, set_ann
+from dreamlake.server.vectors.records import PlaceOfIndex, Record, ensure_record, find_record, record_with_id, set_ann
 from dreamlake.server.vectors.search import search
+from dreamlake.server.vectors.snapshot import SMALL
 from dreamlake.server.vectors.upkeep import FRAGMENTS, build_ann, compact, outgrown
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 
 OPEN = 64  # indexes that are kept open
 TENDED = FRAGMENTS // 2  # commits of this process, after which it looks whether there is something to do
+RECORD_SECONDS = 30.0  # after which a search looks whether there is an approximate index now
 POLL_SECONDS = 0.005  # while another process writes
 
 
@@ -52,6 +55,7 @@ class Indexes:
         self._connection: Any = None
         self._connecting = asyncio.Lock()
         self._open: dict[str, Index] = {}
+        self._found: dict[PlaceOfIndex, tuple[float, Record]] = {}  # when, and what
         self._tending: dict[str, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
@@ -76,13 +80,37 @@ class Indexes:
             self._tend(record, index)
         return record, count
 
-    async def search(self, record: Record, data: SearchVectors) -> list[Hit]:
-        """What an index has."""
+    async def search(self, place: PlaceOfIndex, data: SearchVectors) -> list[Hit]:
+        """What an index has.
+
+        Its record is only read when it was not for a while: as long as its table is there, so is the index.
+        """
+        cached = self._found.get(place)
+        if cached is not None and time.monotonic() - cached[0] < RECORD_SECONDS:
+            try:
+                return await self._search(cached[1], data)
+            except StorageDown:
+                self._found.pop(place, None)
+                self._open.pop(cached[1].id, None)  # another process may have deleted it, and made it anew
+        record = await find_record(self._database, place)
+        hits = await self._search(record, data)
+        self._found[place] = time.monotonic(), record
+        while len(self._found) > OPEN:
+            self._found.pop(next(iter(self._found)))
+        return hits
+
+    async def _search(self, record: Record, data: SearchVectors) -> list[Hit]:
         index = await self.opened(record)
-        ann = None if data.exact or record.ann is None or not record.ann.probes else record.ann
-        if ann is not None and data.where is not None and await index.count() <= self._settings.exact_rows:
-            ann = None  # few of the rows that its probes find would fit
-        return await search(index, data, ann, in_memory=await self._in_memory(index))
+        count = index.held or await index.count()
+        in_memory = self._in_memory(index, count)
+        ann = None if data.exact else record.ann
+        if ann is not None and in_memory and index.unsorted:
+            self._begin(f"{record.id}.sort", index.sort)
+        if ann is not None and not in_memory:
+            few = data.where is not None and count <= self._settings.exact_rows
+            if few or not ann.probes:
+                ann = None  # few of the rows that its probes find would fit
+        return await search(index, data, ann, in_memory=in_memory)
 
     async def optimize(self, record: Record, *, ann: bool) -> Ann | None:
         """Do now what is else done in the background.
@@ -110,6 +138,7 @@ class Indexes:
         async with self._database.write() as connection:
             await connection.execute(vector_indexes.delete().where(vector_indexes.c.id == record.id))
         self._open.pop(record.id, None)
+        self._found = {place: found for place, found in self._found.items() if found[1].id != record.id}
         with failures():
             await self._connection.drop_table(record.id, ignore_missing=True)
 
@@ -153,10 +182,11 @@ class Indexes:
 
     # -- memory ------------------------------------------------------------------------------------------------------
 
-    async def _in_memory(self, index: Index) -> bool:
+    def _in_memory(self, index: Index, rows: int) -> bool:
         """Whether the vectors of an index may be in memory; those that were not searched for longest make room."""
-        wanted = await index.count() * index.dim * 4
+        wanted = rows * index.dim * 4 * (SMALL + 1) // SMALL  # with what goes with them
         if wanted > self._settings.vector_bytes:
+            index.forget()
             return False
         held = sum(one.nbytes for one in self._open.values() if one is not index)
         for one in sorted(self._open.values(), key=lambda one: one.used):
@@ -169,9 +199,12 @@ class Indexes:
     # -- in the background -------------------------------------------------------------------------------------------
 
     def _tend(self, record: Record, index: Index) -> None:
-        if record.id not in self._tending:
-            task = self._tending[record.id] = asyncio.create_task(self._look_after(record, index))
-            task.add_done_callback(lambda _: self._tending.pop(record.id, None))
+        self._begin(record.id, partial(self._look_after, record, index))
+
+    def _begin(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if name not in self._tending:
+            task = self._tending[name] = asyncio.create_task(work())
+            task.add_done_callback(lambda _: self._tending.pop(name, None))
 
     async def _look_after(self, record: Record, index: Index) -> None:
         try:
@@ -186,6 +219,7 @@ class Indexes:
             log.exception("the vector index %s could not be looked after", record.path)
 
     async def _build_ann(self, record: Record, index: Index) -> Ann | None:
-        ann = await build_ann(index, in_memory=await self._in_memory(index))
+        ann = await build_ann(index, in_memory=self._in_memory(index, await index.count()))
         await to_the_end(partial(set_ann, self._database, record.id, ann))
+        self._found = {place: found for place, found in self._found.items() if found[1].id != record.id}
         return ann

@@ -8,6 +8,7 @@ says at once how to start its workers.
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import sys
 import warnings
@@ -44,6 +45,7 @@ def lancedb() -> Any:
         )
     os.environ.setdefault("LANCE_LOG", "error")  # it writes to stderr, which is its user's
     try:
+        _postpone("lance_namespace_urllib3_client")
         import lancedb
         import lancedb.index
         import lancedb.query
@@ -52,6 +54,26 @@ def lancedb() -> Any:
     # Our guard is above: children that leave it alone need no warning.
     warnings.filterwarnings("ignore", "lancedb fork support is experimental", RuntimeWarning)
     return lancedb
+
+
+def _postpone(name: str) -> None:
+    """Have the body of a package run when somebody wants what is in it, and not when something below it is imported.
+
+    LanceDB imports the types of a client of its servers, and with them comes all of that client, which takes
+    nearly as long to make as all the rest. Tables in a folder or a bucket need none of it.
+    """
+    spec = None if name in sys.modules else importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        return
+    package, loader = importlib.util.module_from_spec(spec), spec.loader
+
+    def run(wanted: str) -> Any:
+        package.__dict__.pop("__getattr__", None)
+        loader.exec_module(package)
+        return getattr(package, wanted)
+
+    package.__dict__["__getattr__"] = run
+    sys.modules[name] = package
 
 
 async def connect(storage: Storage) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from anyio import to_thread
 from litestar import Request, Router, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
@@ -33,9 +34,13 @@ from dreamlake.server.vectors.index import Index
 from dreamlake.server.vectors.records import PlaceOfIndex, Record, find_record, page_of_records
 from dreamlake.server.vectors.rows import read_body
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["vectors_router"]
 
 MAX_ENCODER = 200
+SMALL = 64 * 1024  # bytes, which are looked at in the time that handing them to a thread takes
 READ = {"scope": "read"}  # that they are POST is for what they are asked with
 
 Prefix = Annotated[str | None, QueryParameter(description="the folder that the index is in")]
@@ -96,7 +101,10 @@ async def add(
     """
     if encoder is not None and not (0 < len(encoder) <= MAX_ENCODER and encoder.isprintable()):
         raise Refused(400, f"the id of an encoder is a text of 1 to {MAX_ENCODER} printable characters")
-    record, count = await lake.vectors.add(place, encoder, read_body(await request.body()))
+    pieces = [piece async for piece in request.stream() if piece]
+    small = sum(map(len, pieces)) <= SMALL
+    table = _read(pieces) if small else await to_thread.run_sync(_read, pieces)
+    record, count = await lake.vectors.add(place, encoder, table)
     return Added(count, record.dim)
 
 
@@ -115,7 +123,7 @@ async def search(data: JSONBody[SearchVectors], lake: OpenLake, place: AskedInde
     """The rows nearest to a vector, those with the words of a text, or both as one ranking."""
     if data.vector is None and data.text is None:
         raise Refused(400, "say what is looked for: a vector, a text, or both")
-    return Hits(await lake.vectors.search(await find_record(lake.database, place), data))
+    return Hits(await lake.vectors.search(place, data))
 
 
 @post("/{name:str}/delete", status_code=200)
@@ -145,6 +153,11 @@ def vectors_router() -> Router:
     return Router(
         "/indexes/{namespace:str}/{space:str}", route_handlers=handlers, dependencies={"place": Provide(asked_index)}
     )
+
+
+def _read(pieces: list[bytes]) -> pa.Table:
+    """The rows of a body, which is not copied when it came in one piece."""
+    return read_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 async def _info(lake: Lake, place: PlaceOfIndex, record: Record) -> IndexInfo:

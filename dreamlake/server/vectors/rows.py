@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from dreamlake.core.arrowrows import arrow, wire_schema
 from dreamlake.core.vectors import (
     MAX_CAPTION,
     MAX_DIM,
     MAX_EXTRA,
+    MAX_ID,
     Vectors,
     check_caption,
     check_extra,
@@ -26,13 +26,12 @@ from dreamlake.core.vectors import (
     tags,
 )
 from dreamlake.errors import InvalidVectorError, UsageError
+from dreamlake.server.vectors.known import Numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["as_row", "hashes", "matrix", "read_body", "stored", "table_schema"]
-
-Hashes = NDArray[np.int64]
 
 _OWN = ("seq", "key", "mark", "tags")
 _COMPRESSION = 3  # the field of a RecordBatch in Arrow's Message.fbs
@@ -132,9 +131,12 @@ def _check_texts(pa: Any, table: pa.Table) -> None:
     for name, most in (("caption", MAX_CAPTION), ("extra", MAX_EXTRA + 2)):
         if (longest := pa.compute.max(size(table[name])).as_py()) > most:
             raise UsageError(f"{name} has {longest} bytes in one row, and at most {most} are taken")
-    for text in table["id"].to_pylist():
-        check_row_id(text)
-    extras(table["extra"].to_pylist())
+    if not pa.compute.all(pa.compute.ascii_is_printable(table["id"])).as_py() or not (
+        0 < pa.compute.min(size(table["id"])).as_py() <= pa.compute.max(size(table["id"])).as_py() <= MAX_ID
+    ):
+        for text in table["id"].to_pylist():
+            check_row_id(text)
+    extras(pa.compute.unique(table["extra"]).to_pylist())
     for name in ("st", "et"):
         if pa.compute.any(pa.compute.invert(pa.compute.is_finite(table[name]))).as_py():
             raise UsageError(f"{name} is not a finite number in one row")
@@ -161,21 +163,28 @@ def extras(texts: list[str]) -> list[dict[str, Any]]:
 # -- into the table ----------------------------------------------------------------------------------------------------
 
 
-def hashes(table: pa.Table) -> tuple[Hashes, Hashes]:
+def hashes(table: pa.Table) -> tuple[Numbers, Numbers]:
     """(N,) the hash of each row's id, and of all of it."""
-    ids, digests = table["id"].to_pylist(), table["digest"].to_pylist()
-    keys = b"".join([blake2b(one.encode(), digest_size=8).digest() for one in ids])
-    said = [f"{one}/{digest or one}" for one, digest in zip(ids, digests, strict=True)]
-    marks = b"".join([blake2b(one.encode(), digest_size=8).digest() for one in said])
-    return np.frombuffer(keys, np.int64), np.frombuffer(marks, np.int64)
+    ids = table["id"].to_pylist()
+    keys = _hashed(ids)
+    if table["digest"].null_count == len(ids):
+        return keys, keys  # their ids say it all
+    digests = table["digest"].to_pylist()
+    marks = _hashed([one if digest is None else f"{one}/{digest}" for one, digest in zip(ids, digests, strict=True)])
+    return keys, marks
 
 
-def stored(table: pa.Table, keys: Hashes, marks: Hashes, first: int) -> pa.Table:
+def _hashed(texts: list[str]) -> Numbers:
+    return np.frombuffer(b"".join([blake2b(one.encode(), digest_size=8).digest() for one in texts]), np.int64)
+
+
+def stored(table: pa.Table, keys: Numbers, marks: Numbers, first: int) -> pa.Table:
     """The rows as the table has them; their numbers begin with ``first``."""
     pa = arrow()
     numbers = np.arange(first, first + table.num_rows, dtype=np.int64)
-    found = [tags(extra) for extra in extras(table["extra"].to_pylist())]
-    own = (pa.array(numbers), pa.array(keys), pa.array(marks), pa.array(found, pa.list_(pa.string())))
+    extra = table["extra"].combine_chunks().dictionary_encode()  # those of most rows are like those of others
+    found = pa.array([tags(one) for one in extras(extra.dictionary.to_pylist())], pa.list_(pa.string()))
+    own = (pa.array(numbers), pa.array(keys), pa.array(marks), found.take(extra.indices))
     schema = table_schema(table.schema.field("vector").type.list_size)
     return pa.Table.from_arrays([*table.columns, *own], schema=schema)
 

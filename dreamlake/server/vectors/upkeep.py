@@ -18,6 +18,7 @@ from dreamlake.core.wirevectors import Ann
 from dreamlake.server.taskpool import to_the_end
 from dreamlake.server.vectors.index import Index
 from dreamlake.server.vectors.lance import failures, lancedb
+from dreamlake.server.vectors.partitions import NOISE, QUERIES, RECALL
 from dreamlake.server.vectors.search import by_vector
 
 __all__ = ["FRAGMENTS", "build_ann", "compact", "outgrown"]
@@ -29,10 +30,7 @@ KEPT = timedelta(hours=1)  # so long may somebody read a version that is not the
 GROWN = 2  # an approximate index is made anew when there are so many times as many rows
 ROWS_A_PARTITION = 800
 SAMPLE = 32  # vectors of each partition that it is trained with
-RECALL = 0.97  # of the 10 nearest, that is wanted of an approximate index
 PROBES = ((8, 10), (16, 10), (32, 20), (64, 30))
-QUERIES = 64
-NOISE = 0.1  # of a vector's length, so that no query is a row
 
 
 def outgrown(ann: Ann | None, rows: int) -> bool:
@@ -67,10 +65,12 @@ async def build_ann(index: Index, *, in_memory: bool) -> Ann | None:
         config = lancedb().index.IvfRq(distance_type="cosine", num_partitions=partitions, sample_rate=SAMPLE)
         await table.create_index("vector", config=config, replace=True)
     queries = await _queries(index)
-    nearest = [set(await by_vector(index, query, 10, None, None, in_memory=in_memory)) for query in queries]
+    nearest = [set((await by_vector(index, query, 10, None, None, in_memory=in_memory)).scores) for query in queries]
+    if in_memory:
+        await index.sort()
     for probes, refine in PROBES:
         ann = Ann(rows, 0.0, probes, refine)
-        found = [set(await by_vector(index, query, 10, None, ann, in_memory=False)) for query in queries]
+        found = [set((await by_vector(index, query, 10, None, ann, in_memory=False)).scores) for query in queries]
         same = sum(len(one & other) for one, other in zip(found, nearest, strict=True))
         ann.recall = same / max(1, sum(map(len, nearest)))
         if ann.recall >= RECALL:
@@ -86,7 +86,7 @@ async def _queries(index: Index) -> list[Vectors]:
     with failures():
         seq = (await table.query().select(["seq"]).to_arrow())["seq"].to_numpy()
     some = random.choice(seq, min(QUERIES, len(seq)), replace=False)
-    found = await index.rows_of(some, ["vector"])
+    found = await index.rows_of(dict.fromkeys(some.tolist()), ["vector"])
     vectors = [np.asarray(row["vector"], np.float32) for row in found.values()]
     noise = [random.standard_normal(index.dim).astype(np.float32) for _ in vectors]
     return [
