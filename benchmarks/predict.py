@@ -87,7 +87,7 @@ def _ours(url: str, folder: Path, count: int, concurrency: int) -> None:
     source = IterableSource(lambda: (SourceRow(f"row-{row:06d}", frame, actions) for row in range(count)))
     client = dl.Client(base_url=url)
     result = client.predict_many(source, RolloutSink.dir(folder), spec=SPEC, concurrency=concurrency, progress=False)
-    assert result.ok == count
+    assert result.ok == count, result.failures
 
 
 def _peer(url: str, folder: Path, count: int, concurrency: int) -> Any:
@@ -109,7 +109,7 @@ def _peer(url: str, folder: Path, count: int, concurrency: int) -> Any:
         with dream.Client(base_url=url) as client:
             sink = io.RolloutSink.dir(folder)
             result = client.predict_many(Source(), sink, spec=SPEC, concurrency=concurrency, progress=False)
-        assert result.ok == count
+        assert result.ok == count, result.failures
 
     return run
 

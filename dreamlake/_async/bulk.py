@@ -1,7 +1,7 @@
 """Bulk inference: every row of a source to the engine, every rollout into a sink, and nothing twice.
 
-Twice as many workers as there may be requests carry a row each, from its source to its sink. So while some wait for the
-engine, others read, encode and store, and no more rows than that are ever in memory.
+There are twice as many workers as there may be requests. So while some wait for the engine, others read, encode and
+store, as ``desk`` tells them, and no more rows than that are ever in memory.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dreamlake._async._runtime import Event, Lock, offload, take
+from dreamlake._async._runtime import Event, offload, take
 from dreamlake._async._workers import crew
+from dreamlake._async.desk import AsyncDesk
 from dreamlake._async.engine import BACKOFF, AsyncEngine, passes, rollout_of
 from dreamlake._async.gate import AsyncGate
 from dreamlake._async.lakesink import AsyncLakeWriter
@@ -62,6 +63,24 @@ _END: Any = object()
 Report = Callable[[BulkEvent], None]
 
 
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A row that can be sent."""
+
+    row: SourceRow
+    claim: Claim
+    form: Form
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What came for it."""
+
+    sent: _Ready
+    attempts: int
+    rollout: Rollout
+
+
 class AsyncBulk:
     """One call of ``predict_many``.
 
@@ -99,11 +118,10 @@ class AsyncBulk:
         self._gate = AsyncGate(Pace(options.concurrency))
         self._breaker = Breaker()
         self._budget = Budget(options.max_cost_usd)
-        self._reading = Lock()
+        self._desk: AsyncDesk[_Ready, _Answer] = AsyncDesk(options.concurrency, 2 * options.concurrency)
         self._state = threading.Lock()  # of what follows; nothing is awaited while it is held
         self._event = BulkEvent(0, 0, 0, source.rows_hint, 0.0)
         self._halted: DreamlakeError | None = None
-        self._ended = False
         self._stopping = Event()
         self._conflicts: list[FailedRow] = []
         self._position = 0
@@ -150,37 +168,60 @@ class AsyncBulk:
     # -- what workers do ---------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
+        while (job := await self._desk.job()) is not None:
+            try:
+                if job[0] == "ask":
+                    await self._ask(job[1])
+                elif job[0] == "store":
+                    await self._store(job[1])
+                else:
+                    await self._read()
+            except CostLimitError as error:
+                self._end(error)
+            except DreamlakeError as error:
+                self._halt(error)
+
+    async def _read(self) -> None:
+        """Take a row from the source, and encode it."""
+        found = None
         try:
-            while (found := await self._next()) is not None:
-                await self._row(*found)
-        except CostLimitError as error:
-            self._end(error)
-        except DreamlakeError as error:
-            self._halt(error)
+            found = await self._next()
+        finally:
+            self._desk.was_read(last=found is None)
+        if found is None:
+            return
+        row, claim = found
+        form = None
+        try:
+            form = await self._form(row, claim)
+        finally:
+            if form is None:
+                self._desk.gone()
+            else:
+                self._desk.ready(_Ready(row, claim, form))
 
     async def _next(self) -> tuple[SourceRow, Claim] | None:
-        """The next row that there is something to do for."""
-        async with self._reading:
-            if not hasattr(self._rows, "__anext__"):
-                return await offload(self._scan)
-            while not self._ended:
-                try:
-                    row = await take(self._rows, _END)
-                except RowError as error:
-                    self._reject(error)
-                except BrokenSourceError as error:
-                    self._reject(error)
-                    self._end(error)
-                else:
-                    if row is _END:
-                        return None
-                    if (claim := await offload(partial(self._admit, row))) is not None:
-                        return row, claim
-            return None
+        """The next row that there is something to do for; one worker at a time."""
+        if not hasattr(self._rows, "__anext__"):
+            return await offload(self._scan)
+        while not self._desk.over:
+            try:
+                row = await take(self._rows, _END)
+            except RowError as error:
+                self._reject(error)
+            except BrokenSourceError as error:
+                self._reject(error)
+                self._end(error)
+            else:
+                if row is _END:
+                    return None
+                if (claim := await offload(partial(self._admit, row))) is not None:
+                    return row, claim
+        return None
 
     def _scan(self) -> tuple[SourceRow, Claim] | None:
         """The same, of a source that is read by blocking: rows that are done are passed over in one go."""
-        while not self._ended:
+        while not self._desk.over:
             try:
                 row = next(self._rows, _END)
             except RowError as error:
@@ -215,19 +256,27 @@ class AsyncBulk:
         self._count(resumed=1)
         return None
 
-    async def _row(self, row: SourceRow, claim: Claim) -> None:
-        """Bring one row from its source to its sink."""
+    async def _form(self, row: SourceRow, claim: Claim) -> Form | None:
+        """What to send for a row; None where that is the end of it."""
         try:
             form = await self._engine.form("/v1/predict", row.frame, [row.actions], self._spec, self._predict)
         except RowError as error:
             await offload(partial(self._fail, claim, error, 0))
-            return
+            return None
         if claim.state == "ok":
             await offload(partial(self._compare, claim, form))
-            return
-        attempts, rollout = await self._predicted(claim, form)
-        if rollout is not None:
-            await self._store(row, claim, form, attempts, rollout)
+            return None
+        return form
+
+    async def _ask(self, ready: _Ready) -> None:
+        """Send a row, and leave its answer on the desk."""
+        answer = None
+        try:
+            attempts, rollout = await self._predicted(ready.claim, ready.form)
+            if rollout is not None:
+                answer = _Answer(ready, attempts, rollout)
+        finally:
+            self._desk.answered(answer)
 
     def _compare(self, claim: Claim, form: Form) -> None:
         """An earlier call has done a row of this name: was it this one?"""
@@ -291,7 +340,14 @@ class AsyncBulk:
             self._gate.hold(max(delay, BACKOFF.delay(attempts, chance) or 0.0))
         return True
 
-    async def _store(self, row: SourceRow, claim: Claim, form: Form, attempts: int, rollout: Rollout) -> None:
+    async def _store(self, answer: _Answer) -> None:
+        """Bring a rollout into the sink."""
+        try:
+            await self._written(answer.sent.row, answer.sent.claim, answer.sent.form, answer.attempts, answer.rollout)
+        finally:
+            self._desk.gone()
+
+    async def _written(self, row: SourceRow, claim: Claim, form: Form, attempts: int, rollout: Rollout) -> None:
         charge = rollout.charge_usd
         if charge is None:
             charge = form.frames * (self._price or 0.0)
@@ -338,7 +394,7 @@ class AsyncBulk:
         """Take no more rows; what was taken can be done, and is."""
         with self._state:
             self._halted = self._halted or error
-        self._ended = True
+        self._desk.end()
 
     def _halt(self, error: DreamlakeError) -> None:
         """Send nothing more."""
@@ -351,7 +407,7 @@ class AsyncBulk:
 
     def _stop(self) -> None:
         """Begin nothing more; what the engine works on is waited for."""
-        self._ended = True
+        self._desk.end()
         self._stopping.set()
         self._gate.stop()
 

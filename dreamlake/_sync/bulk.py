@@ -1,8 +1,8 @@
 # Generated from dreamlake/_async/bulk.py by scripts/unasync.py. Edit that file, then run it.
 """Bulk inference: every row of a source to the engine, every rollout into a sink, and nothing twice.
 
-Twice as many workers as there may be requests carry a row each, from its source to its sink. So while some wait for the
-engine, others read, encode and store, and no more rows than that are ever in memory.
+There are twice as many workers as there may be requests. So while some wait for the engine, others read, encode and
+store, as ``desk`` tells them, and no more rows than that are ever in memory.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dreamlake._sync._runtime import Event, Lock, offload, take
+from dreamlake._sync._runtime import Event, offload, take
 from dreamlake._sync._workers import crew
+from dreamlake._sync.desk import Desk
 from dreamlake._sync.engine import BACKOFF, Engine, passes, rollout_of
 from dreamlake._sync.gate import Gate
 from dreamlake._sync.lakesink import LakeWriter
@@ -63,6 +64,24 @@ _END: Any = object()
 Report = Callable[[BulkEvent], None]
 
 
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A row that can be sent."""
+
+    row: SourceRow
+    claim: Claim
+    form: Form
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What came for it."""
+
+    sent: _Ready
+    attempts: int
+    rollout: Rollout
+
+
 class Bulk:
     """One call of ``predict_many``.
 
@@ -100,11 +119,10 @@ class Bulk:
         self._gate = Gate(Pace(options.concurrency))
         self._breaker = Breaker()
         self._budget = Budget(options.max_cost_usd)
-        self._reading = Lock()
+        self._desk: Desk[_Ready, _Answer] = Desk(options.concurrency, 2 * options.concurrency)
         self._state = threading.Lock()  # of what follows; nothing is awaited while it is held
         self._event = BulkEvent(0, 0, 0, source.rows_hint, 0.0)
         self._halted: DreamlakeError | None = None
-        self._ended = False
         self._stopping = Event()
         self._conflicts: list[FailedRow] = []
         self._position = 0
@@ -151,37 +169,60 @@ class Bulk:
     # -- what workers do ---------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        while (job := self._desk.job()) is not None:
+            try:
+                if job[0] == "ask":
+                    self._ask(job[1])
+                elif job[0] == "store":
+                    self._store(job[1])
+                else:
+                    self._read()
+            except CostLimitError as error:
+                self._end(error)
+            except DreamlakeError as error:
+                self._halt(error)
+
+    def _read(self) -> None:
+        """Take a row from the source, and encode it."""
+        found = None
         try:
-            while (found := self._next()) is not None:
-                self._row(*found)
-        except CostLimitError as error:
-            self._end(error)
-        except DreamlakeError as error:
-            self._halt(error)
+            found = self._next()
+        finally:
+            self._desk.was_read(last=found is None)
+        if found is None:
+            return
+        row, claim = found
+        form = None
+        try:
+            form = self._form(row, claim)
+        finally:
+            if form is None:
+                self._desk.gone()
+            else:
+                self._desk.ready(_Ready(row, claim, form))
 
     def _next(self) -> tuple[SourceRow, Claim] | None:
-        """The next row that there is something to do for."""
-        with self._reading:
-            if not hasattr(self._rows, "__anext__"):
-                return offload(self._scan)
-            while not self._ended:
-                try:
-                    row = take(self._rows, _END)
-                except RowError as error:
-                    self._reject(error)
-                except BrokenSourceError as error:
-                    self._reject(error)
-                    self._end(error)
-                else:
-                    if row is _END:
-                        return None
-                    if (claim := offload(partial(self._admit, row))) is not None:
-                        return row, claim
-            return None
+        """The next row that there is something to do for; one worker at a time."""
+        if not hasattr(self._rows, "__anext__"):
+            return offload(self._scan)
+        while not self._desk.over:
+            try:
+                row = take(self._rows, _END)
+            except RowError as error:
+                self._reject(error)
+            except BrokenSourceError as error:
+                self._reject(error)
+                self._end(error)
+            else:
+                if row is _END:
+                    return None
+                if (claim := offload(partial(self._admit, row))) is not None:
+                    return row, claim
+        return None
 
     def _scan(self) -> tuple[SourceRow, Claim] | None:
         """The same, of a source that is read by blocking: rows that are done are passed over in one go."""
-        while not self._ended:
+        while not self._desk.over:
             try:
                 row = next(self._rows, _END)
             except RowError as error:
@@ -216,19 +257,27 @@ class Bulk:
         self._count(resumed=1)
         return None
 
-    def _row(self, row: SourceRow, claim: Claim) -> None:
-        """Bring one row from its source to its sink."""
+    def _form(self, row: SourceRow, claim: Claim) -> Form | None:
+        """What to send for a row; None where that is the end of it."""
         try:
             form = self._engine.form("/v1/predict", row.frame, [row.actions], self._spec, self._predict)
         except RowError as error:
             offload(partial(self._fail, claim, error, 0))
-            return
+            return None
         if claim.state == "ok":
             offload(partial(self._compare, claim, form))
-            return
-        attempts, rollout = self._predicted(claim, form)
-        if rollout is not None:
-            self._store(row, claim, form, attempts, rollout)
+            return None
+        return form
+
+    def _ask(self, ready: _Ready) -> None:
+        """Send a row, and leave its answer on the desk."""
+        answer = None
+        try:
+            attempts, rollout = self._predicted(ready.claim, ready.form)
+            if rollout is not None:
+                answer = _Answer(ready, attempts, rollout)
+        finally:
+            self._desk.answered(answer)
 
     def _compare(self, claim: Claim, form: Form) -> None:
         """An earlier call has done a row of this name: was it this one?"""
@@ -292,7 +341,14 @@ class Bulk:
             self._gate.hold(max(delay, BACKOFF.delay(attempts, chance) or 0.0))
         return True
 
-    def _store(self, row: SourceRow, claim: Claim, form: Form, attempts: int, rollout: Rollout) -> None:
+    def _store(self, answer: _Answer) -> None:
+        """Bring a rollout into the sink."""
+        try:
+            self._written(answer.sent.row, answer.sent.claim, answer.sent.form, answer.attempts, answer.rollout)
+        finally:
+            self._desk.gone()
+
+    def _written(self, row: SourceRow, claim: Claim, form: Form, attempts: int, rollout: Rollout) -> None:
         charge = rollout.charge_usd
         if charge is None:
             charge = form.frames * (self._price or 0.0)
@@ -339,7 +395,7 @@ class Bulk:
         """Take no more rows; what was taken can be done, and is."""
         with self._state:
             self._halted = self._halted or error
-        self._ended = True
+        self._desk.end()
 
     def _halt(self, error: DreamlakeError) -> None:
         """Send nothing more."""
@@ -352,7 +408,7 @@ class Bulk:
 
     def _stop(self) -> None:
         """Begin nothing more; what the engine works on is waited for."""
-        self._ended = True
+        self._desk.end()
         self._stopping.set()
         self._gate.stop()
 

@@ -52,6 +52,10 @@ def serve(
         typer.Option(help="Of rollouts: H.264 for any player, or lossless RGB for those that compute with it."),
     ] = "playable",
     queue: Annotated[int, typer.Option(help="Rollouts that may wait; beyond, 429 is answered.", min=1)] = 64,
+    model_timeout: Annotated[
+        float,
+        typer.Option(help="Seconds that one call of a model may take; then 504 is answered. 0 for any time.", min=0),
+    ] = 600.0,
     jobs_root: Annotated[
         list[str] | None,
         typer.Option(help="What jobs may read and write here: a folder, s3://bucket/prefix, or lake; again for more."),
@@ -86,6 +90,7 @@ def serve(
         encoding=encoding,
         max_waiting=queue,
         max_rollouts=min(32, queue),
+        model_seconds=model_timeout or None,
         jobs_roots=tuple(jobs_root or ()),
         max_jobs=max_jobs,
         grace_seconds=grace,

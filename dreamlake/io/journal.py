@@ -27,6 +27,7 @@ __all__ = ["Claim", "RunJournal"]
 
 VERSION = 1
 BATCH = 1000
+CACHE_KILOBYTES = 512  # rows are looked up in about the order in which they were noted
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -102,6 +103,7 @@ class RunJournal:
             self._database = sqlite3.connect(folder / "journal.db", check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(f"PRAGMA cache_size=-{CACHE_KILOBYTES}")
             self._database.executescript(_SCHEMA)
             self.run_id = self._check(identity)
             self._pass = self._begin_pass()

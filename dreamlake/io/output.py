@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ class Output:
         self._lock = threading.Lock()
         self._pending: list[dict[str, Any]] = []
         self._written = time.monotonic()
+        # Arrow keeps memory for each thread that has used it. With one for all parts it does so once.
+        self._parquet = ThreadPoolExecutor(1, "dreamlake-parquet")
         if sink.keeps_metadata:
             _arrow()
         for part in folder.glob("*.part"):
@@ -102,7 +105,8 @@ class Output:
             SinkError: it cannot be written.
         """
         self._journal.sync()
-        self._write(METADATA, self._journal.records())
+        with self._parquet:
+            self._write(METADATA, self._journal.records())
         shards = [f"{SHARDS}/{name}" for name in self._journal.shards()]
         uri: str = _stored(self._sink, lambda: self._sink.finalize(shards))
         self._journal.forget_shards()
@@ -112,7 +116,7 @@ class Output:
         if self._sink.keeps_metadata:
             part = self._folder / f"{secrets.token_hex(8)}.part"
             try:
-                _write_parquet(part, rows)
+                self._parquet.submit(_write_parquet, part, rows).result()
                 _stored(self._sink, lambda: self._sink.write_metadata(name, part))
             finally:
                 part.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamlake.errors import DreamlakeError, RowError
+from dreamlake.media.npy import load_npy
 
 __all__ = ["encode_actions", "encode_frame", "load_actions"]
 
@@ -108,7 +109,7 @@ def _load_actions(actions: Any) -> NDArray[np.float32]:
     if isinstance(actions, bytes | bytearray | memoryview):
         if bytes(actions[:6]) != _NPY:
             raise ValueError("bytes of actions are a .npy file")
-        actions = np.load(io.BytesIO(actions), allow_pickle=False)
+        actions = load_npy(bytes(actions))
     numbers = _numbers(actions)
     if numbers.ndim != 2 or not numbers.size:
         raise ValueError(f"actions are (T, A), and not {numbers.shape}")

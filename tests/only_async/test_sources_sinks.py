@@ -12,7 +12,7 @@ import pytest
 
 import dreamlake.aio as adl
 from dreamlake.errors import SinkError, UsageError
-from dreamlake.io import RolloutSink, frames_from_dir, frames_from_hf, frames_from_s3
+from dreamlake.io import RolloutSink, frames_from_dir, frames_from_hf, frames_from_s3, hfsink, output
 from dreamlake.io.rows import encode_actions
 from tests.hub import Hub
 from tests.predictions import SPEC, STEPS, Engine, actions, metadata, png, rollout, rows
@@ -124,26 +124,31 @@ async def test_what_is_wrong_with_a_dataset_is_said(datasets_home: Path) -> None
         frames_from_hf(str(datasets_home / "nowhere"))
 
 
-async def test_rollouts_are_committed_to_a_dataset(client: adl.AsyncClient, hub: Hub, tmp_path: Path) -> None:
+async def test_rollouts_are_committed_to_a_dataset(
+    client: adl.AsyncClient, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (hfsink.FILES, output.SHARD_ROWS) == (500, 500)
+    monkeypatch.setattr(hfsink, "FILES", 50)  # a tenth of it all, so that it takes a tenth of the time
+    monkeypatch.setattr(output, "SHARD_ROWS", 50)
     hub.token = "hf_1"
     sink = RolloutSink.hf("me/out", token="hf_1", private=True, endpoint=hub.url)
-    result = await client.predict_many(rows(620), sink, spec=SPEC, concurrency=16)
-    assert (result.ok, result.failed, result.output_uri) == (620, 0, "hf://datasets/me/out")
+    result = await client.predict_many(rows(62), sink, spec=SPEC, concurrency=16)
+    assert (result.ok, result.failed, result.output_uri) == (62, 0, "hf://datasets/me/out")
     assert hub.private is True
-    assert max(len(commit) for commit in hub.commits) <= 500
+    assert max(len(commit) for commit in hub.commits) <= 50
     assert len(hub.commits) <= 3
     videos = {path: data for path, data in hub.files.items() if path.startswith("videos/")}
-    assert videos == {f"videos/run-{row:04d}.mp4": rollout(row) for row in range(620)}
+    assert videos == {f"videos/run-{row:04d}.mp4": rollout(row) for row in range(62)}
     assert hub.files.keys() - videos.keys() == {"metadata.parquet"}
     assert "metadata.parquet" in hub.commits[-1]
     assert sum("metadata.parquet" in commit for commit in hub.commits) == 1
     (tmp_path / "metadata.parquet").write_bytes(hub.files["metadata.parquet"])
     lines = metadata(tmp_path)
-    assert [line["row_id"] for line in lines] == [f"run-{row:04d}" for row in range(620)]
+    assert [line["row_id"] for line in lines] == [f"run-{row:04d}" for row in range(62)]
     spool = list((tmp_path / "home" / "runs").rglob("*.mp4"))
     assert spool == []
-    again = await client.predict_many(rows(620), sink, spec=SPEC)
-    assert (again.ok, again.resumed) == (620, 620)
+    again = await client.predict_many(rows(62), sink, spec=SPEC)
+    assert (again.ok, again.resumed) == (62, 62)
 
 
 async def test_what_was_not_committed_is_committed_by_the_next_call(

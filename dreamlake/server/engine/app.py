@@ -72,6 +72,15 @@ async def healthz() -> EngineStatus:
     return EngineStatus(status="ok", version=_version())
 
 
+@get("/readyz", opt=PUBLIC)
+async def readyz(engine: OpenEngine) -> EngineStatus:
+    """All models can predict: none has taken too long over a call that has not returned."""
+    stuck = [slug for slug, batcher in engine.batchers.items() if batcher.stuck]
+    if stuck:
+        raise Refused(503, f"stuck in a call that does not return: {', '.join(stuck)}", {"Retry-After": "5"})
+    return EngineStatus(status="ok", version=_version())
+
+
 @get("/v1/status")
 async def status(engine: OpenEngine) -> EngineStatus:
     """Whether the engine works, and how many rollouts wait."""
@@ -192,6 +201,7 @@ def create_engine(
                 max_waiting=settings.max_waiting,
                 max_bytes=settings.max_batch_bytes,
                 linger=settings.linger_seconds,
+                timeout=settings.model_seconds,
             )
             for slug, model in served.items()
         }
@@ -219,7 +229,7 @@ def create_engine(
 
     return Litestar(
         [
-            healthz, status, list_models, specs, predict, predict_batch, create_job, list_jobs, get_job,
+            healthz, readyz, status, list_models, specs, predict, predict_batch, create_job, list_jobs, get_job,
             cancel_job, metrics, openapi,
         ],
         dependencies={"engine": Provide(engine, sync_to_thread=False)},

@@ -1,7 +1,7 @@
 """Micro-batches: rollouts that wait for a model are predicted together, as many as it takes at once.
 
 While a model predicts a batch, the one before is encoded, so at most two batches of frames are in memory for each
-model.
+model. A model that takes too long over a call cannot be interrupted: until it returns, whoever asks for it is refused.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from dreamlake.media.cores import cores
 from dreamlake.media.encode import Encoding, RolloutEncoder
 from dreamlake.server.engine.models import Served
+from dreamlake.server.engine.modelthread import ModelThread, TooLong
 from dreamlake.server.errors import Refused
 
 __all__ = ["Batcher", "Predicted"]
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 AHEAD = 2  # batches: one that is predicted, and one that is encoded
 LONGEST_WAIT = 60.0
+STUCK_RETRY = 10  # seconds after which to ask again for a model that is stuck: nobody knows
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,19 @@ class Batcher:
         max_waiting: how many there may be.
         max_bytes: of the frames of one batch.
         linger: seconds that a batch which is not full waits for more.
+        timeout: seconds that one call of the model may take; None for any time.
     """
 
-    def __init__(self, model: Served, *, encoding: Encoding, max_waiting: int, max_bytes: int, linger: float) -> None:
+    def __init__(
+        self,
+        model: Served,
+        *,
+        encoding: Encoding,
+        max_waiting: int,
+        max_bytes: int,
+        linger: float,
+        timeout: float | None,
+    ) -> None:
         self.model = model
         self.running = 0
         self.batches = 0
@@ -80,8 +91,8 @@ class Batcher:
         self._ahead = asyncio.Semaphore(AHEAD)
         self._predicting = asyncio.Lock()
         self._encoders = CapacityLimiter(cores())
-        # A thread of its own for each model: torch keeps things by thread.
-        self._thread = ThreadPoolExecutor(1, f"model-{model.slug}")
+        self._timeout = timeout
+        self._thread = ModelThread(f"model-{model.slug}")
         self._tasks: set[asyncio.Task[None]] = set()
         self._seconds = 1.0  # that a rollout has taken lately
 
@@ -89,6 +100,11 @@ class Batcher:
     def waiting(self) -> int:
         """Rollouts that no batch has taken yet."""
         return len(self._waiting)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the model has taken too long over a call, and is still at it."""
+        return self._thread.stuck
 
     def start(self) -> None:
         """Begin to work."""
@@ -99,11 +115,10 @@ class Batcher:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for ask in self._waiting:
-            _fail(ask, _ending())
-        self._waiting.clear()
+        self._refuse_waiting(_ending())
         # A model cannot be interrupted; what it still predicts is for nobody.
-        await to_thread.run_sync(partial(self._thread.shutdown, wait=True, cancel_futures=True))
+        if not await to_thread.run_sync(self._thread.end, 0.0 if self.stuck else self._timeout):
+            log.error("%s is left behind in a call that does not return", self.model.slug)
 
     async def predict(
         self, start: NDArray[np.uint8], actions: Sequence[NDArray[np.float32]], seed: int, options: Mapping[str, Any]
@@ -111,9 +126,11 @@ class Batcher:
         """Rollouts from one frame, in the order of their actions.
 
         Raises:
-            Refused: 429 with Retry-After, when too many wait already; 500 when the model fails; 503 when the engine
-                ends.
+            Refused: 429 with Retry-After, when too many wait already; 500 when the model fails; 504 when it takes too
+                long, and from then on 503 until it has returned; 503 when the engine ends.
         """
+        if self.stuck:
+            raise self._stuck()
         if len(self._waiting) + len(actions) > self._max_waiting:
             seconds = math.ceil(min(max(self._seconds * len(self._waiting), 1.0), LONGEST_WAIT))
             raise Refused(
@@ -165,15 +182,16 @@ class Batcher:
         try:
             try:
                 await self._roll_out(batch)
-            except Exception:
-                if len(batch) == 1:
+            except Exception as error:
+                if len(batch) == 1 or isinstance(error, Refused):
                     raise
                 log.warning("a batch of %d failed; each is tried by itself", len(batch), exc_info=True)
                 for ask in batch:
                     await self._serve_alone(ask)
             self._seconds += 0.2 * ((time.perf_counter() - begun) / len(batch) - self._seconds)
-        except Exception:  # noqa: BLE001 (logged there: a model may raise whatever it likes)
-            self._failed(batch[0])
+        except Exception as error:  # noqa: BLE001 (logged there: a model may raise whatever it likes)
+            for ask in batch:
+                self._failed(ask, error)
         except asyncio.CancelledError:
             for ask in batch:
                 _fail(ask, _ending())
@@ -185,12 +203,28 @@ class Batcher:
     async def _serve_alone(self, ask: _Ask) -> None:
         try:
             await self._roll_out([ask])
-        except Exception:  # noqa: BLE001 (as above)
-            self._failed(ask)
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._failed(ask, error)
 
-    def _failed(self, ask: _Ask) -> None:
-        log.exception("%s failed", self.model.slug)
+    def _failed(self, ask: _Ask, error: Exception) -> None:
+        if isinstance(error, Refused):
+            _fail(ask, error)
+            return
+        log.error("%s failed", self.model.slug, exc_info=error)
         _fail(ask, Refused(500, f"{self.model.slug} failed on this request; the engine's log says why"))
+
+    def _stuck(self) -> Refused:
+        return Refused(
+            503,
+            f"{self.model.slug} has been at one call for longer than {self._timeout:g} s; "
+            "until that returns, or the engine is started anew, it predicts nothing",
+            {"Retry-After": str(STUCK_RETRY)},
+        )
+
+    def _refuse_waiting(self, error: Refused) -> None:
+        for ask in self._waiting:
+            _fail(ask, error)
+        self._waiting.clear()
 
     async def _roll_out(self, batch: list[_Ask]) -> None:
         """Predict chunk by chunk, each from the last frame of the one before, and encode."""
@@ -201,18 +235,27 @@ class Batcher:
         frames = np.stack([ask.start for ask in batch])
         encoders = [RolloutEncoder(self.model.spec.resolution, self.model.fps, self._encoding) for _ in batch]
         await self._encode(encoders, frames[:, None])
-        loop = asyncio.get_running_loop()
         for first in range(0, actions.shape[1], self.model.spec.chunk_size):
             chunk = np.ascontiguousarray(actions[:, first : first + self.model.spec.chunk_size])
             call = partial(self.model.predict, frames, chunk, seeds, batch[0].options)
             async with self._predicting:
-                predicted = await loop.run_in_executor(self._thread, call)
+                predicted = await self._call(call)
             await self._encode(encoders, predicted)
             frames = np.ascontiguousarray(predicted[:, -1])
         for ask, encoder in zip(batch, encoders, strict=True):
             video = await to_thread.run_sync(encoder.finish, limiter=self._encoders)
             if not ask.answer.done():
                 ask.answer.set_result(Predicted(video, (time.perf_counter() - begun) * 1000))
+
+    async def _call(self, call: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        if self.stuck:
+            raise self._stuck()
+        try:
+            return await self._thread.call(call, self._timeout)
+        except TooLong:
+            log.error("%s has taken longer than %g s, and cannot be interrupted", self.model.slug, self._timeout)
+            self._refuse_waiting(self._stuck())
+            raise Refused(504, f"{self.model.slug} has taken longer than {self._timeout:g} s") from None
 
     async def _encode(self, encoders: list[RolloutEncoder], frames: NDArray[np.uint8]) -> None:
         adds = [partial(encoder.add, some) for encoder, some in zip(encoders, frames, strict=True)]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeVar
 
 import numpy as np
 from multipart import MultipartError, PushMultipartParser, parse_options_header
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL.Image import Resampling
 
 from dreamlake.core.wireengine import ACTIONS, FRAME, GUIDANCE, MODEL, NUM_STEPS, SEED
 from dreamlake.errors import UsageError
 from dreamlake.media.images import read_picture
+from dreamlake.media.npy import read_npy_head
 
 __all__ = ["Asked", "read_actions", "read_form", "read_frame"]
 
@@ -31,10 +29,6 @@ MAX_STEPS = 10_000
 ASPECT = 0.01  # by which a frame's shape may be off, relative to the model's
 
 _INTEGER = re.compile(r"[0-9]{1,19}", re.ASCII)
-_HEADERS: dict[tuple[int, int], Callable[[io.BytesIO], tuple[tuple[int, ...], bool, np.dtype[np.generic]]]] = {
-    (1, 0): npy.read_array_header_1_0,
-    (2, 0): npy.read_array_header_2_0,
-}
 
 
 @dataclass(frozen=True)
@@ -140,20 +134,20 @@ def read_actions(data: bytes, action_dim: int, max_actions: int) -> NDArray[np.f
     Raises:
         UsageError: something else is in the file.
     """
-    file = io.BytesIO(data)
     try:
-        shape, fortran, dtype = _HEADERS[npy.read_magic(file)](file)
+        head = read_npy_head(data)
     except Exception as error:  # numpy has Python's own tokenizer read it, which raises whatever it meets
         raise UsageError(f"actions are a .npy file of floats, and this is none: {error}") from error
+    shape, dtype = head.shape, head.dtype
     if dtype.kind != "f" or dtype.itemsize > 8:
         raise UsageError(f"actions are float32, and not {dtype}")
     if len(shape) != 2 or shape[1] != action_dim:
         raise UsageError(f"actions are (T, {action_dim}), and not {shape}")
     if not 1 <= shape[0] <= max_actions:
         raise UsageError(f"a rollout has 1 to {max_actions} actions, and not {shape[0]}")
-    if len(data) - file.tell() != shape[0] * shape[1] * dtype.itemsize:
+    if len(data) - head.offset != shape[0] * shape[1] * dtype.itemsize:
         raise UsageError("the .npy file of the actions is cut short, or has something after its end")
-    found = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
+    found = np.frombuffer(data, dtype, offset=head.offset).reshape(shape, order="F" if head.fortran else "C")
     with np.errstate(over="ignore"):  # what does not fit is infinite, and said below
         actions = np.ascontiguousarray(found, np.float32)
     if not np.isfinite(actions).all():

@@ -29,7 +29,7 @@ __all__ = ["describe"]
 
 _REF = "#/components/schemas/{name}"
 _ANY = (400, 401, 403, 404, 413, 414, 421, 422, 429, 431, 500, 503)
-_PREDICT = (402,)
+_PREDICT = (402, 504)
 _TEXT = {"type": "string"}
 _BYTES = {"type": "string", "format": "binary"}
 _TAKES_KEY = ("/v1/predict", "/v1/predict/batch", "/v1/jobs")

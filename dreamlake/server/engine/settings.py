@@ -29,6 +29,7 @@ class EngineSettings(Limits):
         max_waiting: rollouts that wait for a model; beyond, requests are answered with 429.
         max_batch_bytes: of the frames that a model predicts at once.
         linger_seconds: that a model waits for more rollouts when a batch is not full.
+        model_seconds: that one call of a model may take; None for any time.
         answer_bytes: of answers that are kept for their Idempotency-Keys.
         answer_seconds: that they are kept for.
         jobs_roots: what jobs may use besides datasets on the Hub, as ``JobPlaces`` takes it.
@@ -50,6 +51,7 @@ class EngineSettings(Limits):
     max_waiting: int = 64
     max_batch_bytes: int = 512 * 1024**2
     linger_seconds: float = 0.005
+    model_seconds: float | None = 600.0
     answer_bytes: int = 2 * 1024**3
     answer_seconds: float = 24 * 3600
     jobs_roots: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from dreamlake.server.engine.settings import EngineSettings
 
 from ._engine import Small, engine, moves, npy, picture, png
 
-PUBLIC = {("GET", "/healthz"), ("GET", "/openapi.json")}
+PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json")}
 CLOSED = {
     ("GET", "/v1/status"),
     ("GET", "/v1/models"),

@@ -209,3 +209,40 @@ async def test_several_models(tmp_path: Path) -> None:
     assert other.headers["x-dreamengine-estimated-charge-usd"] == "1.750000"
     assert unknown.status_code == 404
     assert "nobody" in unknown.json()["detail"]
+
+
+async def test_a_model_that_takes_too_long_is_given_up_until_it_returns(tmp_path: Path) -> None:
+    model, other = Counting(), Small()
+    frame, actions = png(picture()), npy(moves())
+    async with engine(tmp_path, model, other, model_seconds=0.3) as client:
+        batcher = client.engine.batchers["counting"]
+        model.go.clear()
+        asked = [asyncio.create_task(client.predict(frame, actions, f"k{number}")) for number in range(4)]
+        answers = [await one for one in asked]
+        statuses = sorted(answer.status_code for answer in answers)
+        assert statuses[-1] == 504  # the batch that the model was at; who waited for the next is told to come again
+        assert set(statuses) <= {503, 504}
+        late = next(answer for answer in answers if answer.status_code == 504)
+        assert late.json()["detail"] == "counting has taken longer than 0.3 s"
+        refused = await client.predict(frame, actions, "k0")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+        ready = await client.http.get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["detail"] == "stuck in a call that does not return: counting"
+        assert (await client.http.get("/healthz")).status_code == 200
+        assert (await client.predict(frame, actions, model="small")).status_code == 200
+        calls = len(model.calls)
+        model.go.set()
+        await soon(lambda: not batcher.stuck, "the model to return")
+        assert (await client.http.get("/readyz")).status_code == 200
+        assert (await client.predict(frame, actions, "k0")).status_code == 200  # not what came too late for anybody
+        assert len(model.calls) == calls + 1
+
+
+async def test_a_model_that_never_returns_does_not_keep_the_engine_from_ending(tmp_path: Path) -> None:
+    model = Counting()
+    async with engine(tmp_path, model, model_seconds=0.2) as client:
+        model.go.clear()
+        assert (await client.predict(png(picture()), npy(moves()))).status_code == 504
+    assert client.engine.batchers["counting"].stuck  # it has ended, and the model has not
+    model.go.set()
