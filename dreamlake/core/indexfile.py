@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamlake.core.npy import Npz
 from dreamlake.errors import IntegrityError
 
 __all__ = ["pack", "unpack"]
@@ -48,12 +49,12 @@ def unpack(data: bytes, what: str, version: int, make: Callable[[bytes, Mapping[
         IntegrityError: damaged, contradictory, or written by a newer Dreamlake.
     """
     try:
-        with np.load(BytesIO(data), allow_pickle=False) as arrays:
-            header = arrays["header"].tobytes()
-            found = msgspec.json.decode(header, type=_Version).version
-            if found > version:
-                raise IntegrityError(f"{what} has version {found}; this Dreamlake reads up to {version}")
-            index = make(header, arrays)
+        arrays = Npz(data)
+        header = arrays["header"].tobytes()
+        found = msgspec.json.decode(header, type=_Version).version
+        if found > version:
+            raise IntegrityError(f"{what} has version {found}; this Dreamlake reads up to {version}")
+        index = make(header, arrays)
         consistent = index.is_consistent()
     except IntegrityError:
         raise

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamlake.core.npy import load_npy
 from dreamlake.errors import DreamlakeError, RowError
-from dreamlake.media.npy import load_npy
 
 __all__ = ["encode_actions", "encode_frame", "load_actions"]
 

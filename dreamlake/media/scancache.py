@@ -1,6 +1,6 @@
 """What scans of files on other machines found, kept on this one: the same file is not walked twice.
 
-A file is the same when its URL, its size and what its server says of its version are. ``allow_pickle`` stays off, and
+A file is the same when its URL, its size and what its server says of its version are. Nothing in it is unpickled, and
 a digest in front tells a damaged entry from a whole one.
 """
 
@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from dreamlake.core.frameindex import FrameIndex
+from dreamlake.core.npy import Npz
 from dreamlake.media import diskcache
 from dreamlake.media.files import MediaFile
 from dreamlake.media.scan import Scan, scan
@@ -80,16 +81,16 @@ def _pack(found: Scan) -> bytes:
 
 
 def _unpack(packed: bytes) -> Scan:
-    with np.load(BytesIO(packed), allow_pickle=False) as arrays:
-        facts = msgspec.json.decode(arrays["facts"].tobytes(), type=_Facts)
-        return Scan(
-            index=FrameIndex.from_bytes(arrays["index"].tobytes()),
-            begin=Fraction(*facts.begin),
-            audio_codec=facts.audio_codec,
-            both_fields=facts.both_fields,
-            extradata=facts.extradata,
-            changes=facts.changes,
-            access=facts.access,
-            keys_unseen=facts.keys_unseen,
-            **{name: np.cumsum(arrays[name]) for name in ARRAYS},
-        )
+    arrays = Npz(packed)
+    facts = msgspec.json.decode(arrays["facts"].tobytes(), type=_Facts)
+    return Scan(
+        index=FrameIndex.from_bytes(arrays["index"].tobytes()),
+        begin=Fraction(*facts.begin),
+        audio_codec=facts.audio_codec,
+        both_fields=facts.both_fields,
+        extradata=facts.extradata,
+        changes=facts.changes,
+        access=facts.access,
+        keys_unseen=facts.keys_unseen,
+        **{name: np.cumsum(arrays[name]) for name in ARRAYS},
+    )

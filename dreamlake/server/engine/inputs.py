@@ -13,10 +13,10 @@ from multipart import MultipartError, PushMultipartParser, parse_options_header
 from numpy.typing import NDArray
 from PIL.Image import Resampling
 
+from dreamlake.core.npy import read_npy_head
 from dreamlake.core.wireengine import ACTIONS, FRAME, GUIDANCE, MODEL, NUM_STEPS, SEED
 from dreamlake.errors import UsageError
 from dreamlake.media.images import read_picture
-from dreamlake.media.npy import read_npy_head
 
 __all__ = ["Asked", "read_actions", "read_form", "read_frame"]
 

@@ -1,4 +1,4 @@
-"""``.npy`` files, whose heads are parsed once.
+"""``.npy`` files, and ``.npz`` files of such, whose heads are parsed by one thread at a time.
 
 numpy has Python's own parser read a head, and in Python 3.11 all threads share that parser's count of its depth
 (python/cpython#106905): of some thousand good files that many threads read at once, one is refused with a SystemError.
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-__all__ = ["NpyHead", "load_npy", "read_npy_head"]
+__all__ = ["NpyHead", "Npz", "load_npy", "read_npy_head"]
 
 _READERS = {b"\x01\x00": (2, npy.read_array_header_1_0), b"\x02\x00": (4, npy.read_array_header_2_0)}
 _MAGIC = 8  # bytes: the name of the format and its version
@@ -84,3 +86,27 @@ def load_npy(data: bytes) -> NDArray[Any]:
     with _parsing:
         loaded: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
         return loaded
+
+
+class Npz(Mapping[str, NDArray[Any]]):
+    """The arrays of a ``.npz`` file by their names, each read when it is asked for.
+
+    Args:
+        data: the file.
+
+    Raises:
+        BadZipFile: it is none; and what ``load_npy`` raises, for an array.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._file = ZipFile(io.BytesIO(data))
+        self._names = {name.removesuffix(".npy"): name for name in self._file.namelist()}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return load_npy(self._file.read(self._names[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

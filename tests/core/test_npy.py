@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamlake.media.npy import load_npy
+from dreamlake.core.npy import load_npy
 
 
 def file(array: Any, **options: Any) -> bytes:
