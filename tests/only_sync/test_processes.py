@@ -117,10 +117,11 @@ def test_workers_read_a_pickled_video_of_a_url(method: str) -> None:
 
 READ_AND_UPLOAD = """
     import sys
+    from pathlib import Path
     import numpy as np
     import dreamlake as dl
     from tests.clips import decode_plain
-    _, shared, own = sys.argv
+    shared, own = map(Path, sys.argv[1:])
     for round in range(3):
         video = dl.upload(own, prefix=f"/round-{round}", progress=False)
         assert np.array_equal(video.numpy(), decode_plain(own))
