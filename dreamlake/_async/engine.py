@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.request import getproxies
 
 import msgspec
 
@@ -178,18 +177,14 @@ class AsyncEngine:
     def _connection(self) -> httpx.AsyncClient:
         import httpx
 
-        from dreamlake.io.http1 import AsyncHttp1Transport
-
         headers = {"User-Agent": "dreamlake", "Accept-Encoding": "identity"}  # videos do not get smaller
         if self.address.api_key:
             headers["Authorization"] = f"Bearer {self.address.api_key}"
-        proxied = {"http", "https", "all"} & getproxies().keys()
         # A pool decides how many requests there are at once, not the connections.
         return httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(self._timeout, connect=min(10.0, self._timeout), pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT),
-            transport=None if proxied else AsyncHttp1Transport(KEPT),
             follow_redirects=True,
         )
 

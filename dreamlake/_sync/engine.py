@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.request import getproxies
 
 import msgspec
 
@@ -177,18 +176,14 @@ class Engine:
     def _connection(self) -> httpx.Client:
         import httpx
 
-        from dreamlake.io.http1 import Http1Transport
-
         headers = {"User-Agent": "dreamlake", "Accept-Encoding": "identity"}  # videos do not get smaller
         if self.address.api_key:
             headers["Authorization"] = f"Bearer {self.address.api_key}"
-        proxied = {"http", "https", "all"} & getproxies().keys()
         # A pool decides how many requests there are at once, not the connections.
         return httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(self._timeout, connect=min(10.0, self._timeout), pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT),
-            transport=None if proxied else Http1Transport(KEPT),
             follow_redirects=True,
         )
 
