@@ -129,7 +129,7 @@ class Access:
 
     async def _look_up(self, key_id: str, until: float) -> _Known | None:
         query = select(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
-        async with self._database.read() as connection:
+        async with self._database.read(quick=True) as connection:
             row = (await connection.execute(query)).first()
         self._known.pop(key_id, None)
         if row is None:
@@ -142,7 +142,7 @@ class Access:
 
 async def any_keys(database: Database) -> bool:
     """Whether a lake has keys. One that was revoked counts: what was closed once does not open by itself."""
-    async with database.read() as connection:
+    async with database.read(quick=True) as connection:
         return await connection.scalar(select(api_keys.c.id).limit(1)) is not None
 
 

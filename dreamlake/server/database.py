@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dreamlake.core.targets import shown_database
 from dreamlake.errors import ConfigError, UsageError
-from dreamlake.server.engines import READS, DatabaseDown, create_engine, reason
+from dreamlake.server.engines import READS, DatabaseDown, create_engine, here, reason
 from dreamlake.server.locks import Locks, SessionLocks, lock_query
 
 __all__ = ["HEAD", "Database", "DatabaseDown", "hold", "insert"]
@@ -73,14 +73,19 @@ class Database:
             raise ConfigError(f"the database {self._shown} cannot be used: {error}") from error
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, *, quick: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads: it sees one state of the database, and never waits for writers.
+
+        Args:
+            quick: it looks up a few rows that an index finds; SQLite does that at once.
 
         Raises:
             DatabaseDown: the database does not answer, or cannot now.
         """
         async with self._readers, self._connected() as connection:
             await connection.execution_options(**self._reads)
+            if quick:
+                await here(connection)
             yield connection
 
     @asynccontextmanager

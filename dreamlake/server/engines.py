@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from dreamlake.core.targets import shown_database
 from dreamlake.errors import ConfigError, MissingExtraError
 
-__all__ = ["READS", "DatabaseDown", "create_engine", "reason"]
+__all__ = ["READS", "DatabaseDown", "create_engine", "here", "reason"]
 
 BUSY_SECONDS = 60.0  # that a lock, or a connection, is waited for
 CONNECT_SECONDS = 10.0
@@ -53,8 +55,15 @@ def _sqlite(url: str) -> AsyncEngine:
     path = url.removeprefix("sqlite:///")
     if path == url or not path or path.startswith((":", "file:")):
         raise ConfigError(f"{url} is not the URL of a database in a file, such as sqlite:////data/lake.db")
-    made = URL.create("sqlite+aiosqlite", database=path)  # as it is: a path may hold what means something in a URL
-    engine = create_async_engine(made, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+
+    async def connect() -> _Connection:
+        connection = _Connection(lambda: sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False), 64)
+        connection._thread.daemon = True  # as SQLAlchemy has it: whoever does not close a lake shall end all the same
+        return await connection  # type: ignore[return-value]  # (itself)
+
+    # The URL says where it is; a path may hold what means something in one, so it is not read from there.
+    made = URL.create("sqlite+aiosqlite", database=path)
+    engine = create_async_engine(made, async_creator=connect, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _configure(connection: Any, _: Any) -> None:
@@ -70,7 +79,38 @@ def _sqlite(url: str) -> AsyncEngine:
         reads = connection.get_execution_options().get("dreamlake_reads")
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
+    @event.listens_for(engine.sync_engine, "checkin")
+    def _again_in_its_thread(connection: Any, _: Any) -> None:
+        if connection is not None:
+            connection.driver_connection.here = False
+
     return engine
+
+
+class _Connection(aiosqlite.Connection):
+    """A connection whose statements are executed in a thread of its own, or where they are asked for.
+
+    Attributes:
+        here: whether they are executed in the event loop's thread.
+    """
+
+    here = False
+
+    async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.here and self._connection is not None:
+            return fn(*args, **kwargs)
+        return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]  # (it has no types)
+
+
+async def here(connection: AsyncConnection) -> None:
+    """Have SQLite's statements executed in the event loop's thread until the connection is given back.
+
+    To find a row by its key takes less time than to hand that to a thread and wait for it, and with two threads that
+    want the interpreter in turn, on two cores, much less.
+    """
+    driver = (await connection.get_raw_connection()).driver_connection
+    if isinstance(driver, _Connection):
+        driver.here = True
 
 
 def _postgresql(url: str) -> AsyncEngine:

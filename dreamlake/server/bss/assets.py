@@ -74,7 +74,7 @@ async def listing(
     )
     if cursor is not None:
         query = query.where(bss_assets.c.id > cursor)
-    async with lake.database.read() as connection:
+    async with lake.database.read(quick=True) as connection:
         rows = (await connection.execute(query.order_by(bss_assets.c.id).limit(limit + 1))).all()
         assets = [Asset(**row._mapping) for row in rows[:limit]]
         states = await job_states(connection, [asset.id for asset in assets])
@@ -140,7 +140,7 @@ async def find_asset(lake: Lake, asset_id: str, kind: Kind | None = None) -> Ass
         query = query.where(bss_assets.c.kind == kind.name)
     if lake.caller.namespace is not None:
         query = query.where(bss_assets.c.owner == lake.caller.namespace)
-    async with lake.database.read() as connection:
+    async with lake.database.read(quick=True) as connection:
         rows = (await connection.execute(query)).all()
     if not rows:
         raise Refused(404, f"there is no {kind.name if kind else 'asset'} {asset_id}")
@@ -258,7 +258,7 @@ def _identity(values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 async def current_meta(lake: Lake, asset: Asset) -> AssetMeta:
     """The sidecar as it is now: while a job is under way the queue knows more than the file."""
-    async with lake.database.read() as connection:
+    async with lake.database.read(quick=True) as connection:
         states = await job_states(connection, [asset.id])
     [meta] = await _metas(lake, [asset], states)
     return meta

@@ -239,7 +239,7 @@ async def _find(
         query = query.where(episodes.c.name == episode)
     if kind is not None:
         query = query.where(assets.c.kind == kind.name)
-    async with lake.database.read() as connection:
+    async with lake.database.read(quick=True) as connection:
         row = (await connection.execute(query)).first()
     if row is None:
         where = f"{namespace}@{space}" + (f":{episode}" if episode is not None else "")

@@ -89,7 +89,7 @@ async def nodes_of_place(
             which += [or_itself(path), (nodes.c.path != path) | (nodes.c.kind != FOLDER)]
     else:
         place = Place(place.namespace, place.space, place.episode or "")
-        async with lake.database.read() as connection:
+        async with lake.database.read(quick=True) as connection:
             there = await _node_at(connection, place, path)
         if path != "/" and there is None:
             return Nodes([])
@@ -102,7 +102,7 @@ async def nodes_of_place(
 async def lookup(lake: OpenLake, place: AskedPlace, path: FromQuery[str]) -> Node:
     """What lies at a path: a folder, or the newest asset."""
     name = path_in(path)
-    async with lake.database.read() as connection:
+    async with lake.database.read(quick=True) as connection:
         row = await _node_at(connection, Place(place.namespace, place.space, place.episode or ""), name)
     if row is None:
         raise Refused(404, f"there is nothing at {name} in {place}")

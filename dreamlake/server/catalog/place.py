@@ -66,7 +66,7 @@ async def asked_owner(lake: OpenLake, namespace: FromPath[str]) -> str:
 
 async def asked_node(lake: OpenLake, node_id: FromPath[str]) -> Found:
     """The node, or the episode, in the path."""
-    async with lake.database.read() as connection:
+    async with lake.database.read(quick=True) as connection:
         node = await find_node(connection, node_id)
     if not lake.caller.owns(node.namespace):
         raise _no_node(node_id)

@@ -60,7 +60,7 @@ async def find_record(database: Database, place: PlaceOfIndex) -> Record:
     Raises:
         Refused: 404, with the places where there is one of that name.
     """
-    async with database.read() as connection:
+    async with database.read(quick=True) as connection:
         row = (await connection.execute(_in_space(place).where(vector_indexes.c.path == place.path))).first()
         if row is not None:
             return _record(row)
@@ -73,7 +73,7 @@ async def find_record(database: Database, place: PlaceOfIndex) -> Record:
 
 async def record_with_id(database: Database, record_id: str) -> Record | None:
     """The same index, if it is still there."""
-    async with database.read() as connection:
+    async with database.read(quick=True) as connection:
         row = (await connection.execute(select(*_COLUMNS).where(vector_indexes.c.id == record_id))).first()
     return None if row is None else _record(row)
 
@@ -84,7 +84,7 @@ async def ensure_record(database: Database, place: PlaceOfIndex, dim: int, encod
     Raises:
         Refused: 409, its vectors have another length, or are another encoder's.
     """
-    async with database.read() as connection:
+    async with database.read(quick=True) as connection:
         row = (await connection.execute(_in_space(place).where(vector_indexes.c.path == place.path))).first()
     if row is None or (row.encoder is None and encoder is not None):
         async with database.write() as connection:
